@@ -1,0 +1,1 @@
+"""The command `vf`: one command per file, no training logic."""

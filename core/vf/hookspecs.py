@@ -1,0 +1,73 @@
+"""The whole extension surface. A plugin implements any of these with ``@vf.hookimpl``.
+
+Each hook is called once, when vf starts; it returns classes and does no work, so none may import torch, numpy
+or any other heavy library. Two plugins that return the same name of the same kind are an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from vf.protocols import (
+    CallbackConfig,
+    DatasetConfig,
+    LauncherConfig,
+    MetricConfig,
+    ModelConfig,
+    TransformConfig,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import click
+
+API_VERSION = 1
+"""The plugin API. A plugin module may say ``VF_API = 1``; this version and the one before it load."""
+
+PROJECT = "vf"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def vf_models() -> Mapping[str, type[ModelConfig]]:  # type: ignore[empty-body]
+    """Models by name, chosen with ``model: {name: ...}``."""
+
+
+@hookspec
+def vf_datasets() -> Mapping[str, type[DatasetConfig]]:  # type: ignore[empty-body]
+    """Data sets by name, chosen with ``data: {name: ...}`` or recognised by ``--data PATH``."""
+
+
+@hookspec
+def vf_transforms() -> Mapping[str, type[TransformConfig]]:  # type: ignore[empty-body]
+    """Transforms by name, for the items of ``augment:``."""
+
+
+@hookspec
+def vf_metrics() -> Mapping[str, type[MetricConfig]]:  # type: ignore[empty-body]
+    """Metrics by name, for the items of ``metrics:``."""
+
+
+@hookspec
+def vf_callbacks() -> Mapping[str, type[CallbackConfig]]:  # type: ignore[empty-body]
+    """Callbacks by name, for the items of ``callbacks:``."""
+
+
+@hookspec
+def vf_launchers() -> Mapping[str, type[LauncherConfig]]:  # type: ignore[empty-body]
+    """Launchers by name, chosen with ``launcher: {name: ...}`` or ``--launcher``."""
+
+
+@hookspec
+def vf_recipes() -> Mapping[str, Path]:  # type: ignore[empty-body]
+    """Recipe names and their files; ``<task>/quickstart`` is what ``--task <task>`` alone runs."""
+
+
+@hookspec
+def vf_commands(cli: click.Group) -> None:
+    """Add Click commands. Import what they need inside their bodies."""

@@ -1,0 +1,74 @@
+"""Image rules that belong to a model: how it resizes, pads and normalises, wherever an image comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional as TF
+
+from vf.data.sample import Sample
+
+
+class Letterbox(nn.Module):
+    """Scale an image to fit ``size`` with its ratio kept, lay it at the top left, pad the rest, normalise.
+
+    Args:
+        size: height and width that the network eats, in pixels.
+        pad_value: grey level of the padding, 0..255.
+        mean: of each channel in the order that the network eats, in 0..255.
+        std: likewise.
+        bgr: whether the network eats blue, green, red.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        *,
+        size: tuple[int, int],
+        pad_value: int = 114,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+        bgr: bool = False,
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.pad_value = pad_value
+        self.bgr = bgr
+        self.identity = tuple(mean) == (0.0, 0.0, 0.0) and tuple(std) == (1.0, 1.0, 1.0)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def fit(self, sample: Sample, *, with_target: bool) -> Sample:
+        """Resize one uint8 sample so that it fits ``size``; boxes and masks follow where asked."""
+        height, width = sample.size
+        ratio = min(self.size[0] / height, self.size[1] / width)
+        size = [max(1, int(height * ratio)), max(1, int(width * ratio))]
+        if size == [height, width]:
+            return sample
+        image = tv_tensors.Image(TF.resize(sample.image, size, antialias=False))
+        target = {k: _resized(v, size) for k, v in sample.target.items()} if with_target else sample.target
+        return attrs.evolve(sample, image=image, target=target)
+
+    def forward(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """Pad uint8 [B,3,H,W] RGB to ``size`` and normalise: float32 [B,3,*size]."""
+        height, width = images.shape[-2:]
+        if self.bgr:
+            images = images.flip(1)
+        padding = (0, self.size[1] - width, 0, self.size[0] - height)
+        if any(padding):
+            images = F.pad(images, padding, value=self.pad_value)
+        x = images.to(self.mean.dtype)
+        return x if self.identity else (x - self.mean) / self.std
+
+
+def _resized(value: object, size: list[int]) -> object:
+    if isinstance(value, tv_tensors.BoundingBoxes | tv_tensors.Mask):
+        return TF.resize(value, size, antialias=False)
+    return value
