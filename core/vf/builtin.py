@@ -1,0 +1,33 @@
+"""Core's own plugin: what it brings comes through the same hooks as anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vf import builtin_configs as configs
+from vf.hookspecs import API_VERSION, hookimpl
+from vf.protocols import CallbackConfig, LauncherConfig, TransformConfig
+
+VF_API = API_VERSION
+
+
+@hookimpl
+def vf_transforms() -> Mapping[str, type[TransformConfig]]:
+    """torchvision's transforms v2."""
+    return {
+        "horizontal_flip": configs.HorizontalFlip,
+        "vertical_flip": configs.VerticalFlip,
+        "color_jitter": configs.ColorJitter,
+    }
+
+
+@hookimpl
+def vf_callbacks() -> Mapping[str, type[CallbackConfig]]:
+    """What a recipe may add to the loop."""
+    return {"ema": configs.Ema, "early_stop": configs.EarlyStop}
+
+
+@hookimpl
+def vf_launchers() -> Mapping[str, type[LauncherConfig]]:
+    """This machine."""
+    return {"local": configs.Local}
