@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class HorizontalFlip:
     """Mirror left and right."""
 
-    p: float = field(0.5, help="probability", validator=within(0, 1))
+    p: float = field(default=0.5, help="probability", validator=within(0, 1))
 
     def build(self) -> Callable[..., Any]:
         from torchvision.transforms import v2
@@ -29,7 +29,7 @@ class HorizontalFlip:
 class VerticalFlip:
     """Mirror top and bottom: for images without an up, like those of microscopes and satellites."""
 
-    p: float = field(0.5, help="probability", validator=within(0, 1))
+    p: float = field(default=0.5, help="probability", validator=within(0, 1))
 
     def build(self) -> Callable[..., Any]:
         from torchvision.transforms import v2
@@ -42,10 +42,10 @@ class VerticalFlip:
 class ColorJitter:
     """Change brightness, contrast, saturation and hue by random factors."""
 
-    brightness: float = field(0.0, help="largest change of the factor 1", validator=at_least(0))
-    contrast: float = field(0.0, help="largest change of the factor 1", validator=at_least(0))
-    saturation: float = field(0.0, help="largest change of the factor 1", validator=at_least(0))
-    hue: float = field(0.0, help="largest turn, as a part of the circle", validator=within(0, 0.5))
+    brightness: float = field(default=0.0, help="largest change of the factor 1", validator=at_least(0))
+    contrast: float = field(default=0.0, help="largest change of the factor 1", validator=at_least(0))
+    saturation: float = field(default=0.0, help="largest change of the factor 1", validator=at_least(0))
+    hue: float = field(default=0.0, help="largest turn, as a part of the circle", validator=within(0, 0.5))
 
     def build(self) -> Callable[..., Any]:
         from torchvision.transforms import v2
@@ -58,9 +58,12 @@ class ColorJitter:
 class Ema:
     """Keep an exponential moving average of the weights; it is what is evaluated and saved."""
 
-    decay: float = field(0.9998, help="of the average, at each optimizer step", validator=within(0, 1))
+    decay: float = field(default=0.9998, help="of the average, at each optimizer step", validator=within(0, 1))
     ramp: float = field(
-        2000.0, help="the decay grows as 1 - exp(-step / ramp); 0: constant", unit="steps", validator=at_least(0)
+        default=2000.0,
+        help="the decay grows as 1 - exp(-step / ramp); 0: constant",
+        unit="steps",
+        validator=at_least(0),
     )
 
     def build(self) -> Callback:
@@ -73,8 +76,8 @@ class Ema:
 class EarlyStop:
     """Stop when the best metric has not grown for a number of evaluations."""
 
-    patience: int = field(10, help="evaluations without a new best", validator=positive())
-    after: Duration = field(Duration(0, "steps"), help="never stop before this length")
+    patience: int = field(default=10, help="evaluations without a new best", validator=positive())
+    after: Duration = field(default=Duration(0, "steps"), help="never stop before this length")
 
     def build(self) -> Callback:
         from vf.engine.callbacks import EarlyStop as EarlyStopCallback

@@ -172,7 +172,9 @@ def unstructure(value: Any, plugins: Plugins, hint: Any = None) -> Any:
         return str(value)
     if attrs.has(type(value)):
         hints = field_types(type(value))
-        fields = {f.name: unstructure(getattr(value, f.name), plugins, hints[f.name]) for f in attrs.fields(type(value))}
+        fields = {
+            f.name: unstructure(getattr(value, f.name), plugins, hints[f.name]) for f in attrs.fields(type(value))
+        }
         return {**_named(value, plugins, hint), **fields}
     if isinstance(value, tuple | list):
         args = typing.get_args(hint)

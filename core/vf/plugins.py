@@ -104,9 +104,7 @@ class Plugins:
             components[kind] = dict(found)
         return components, module.vf_recipes() if hasattr(module, "vf_recipes") else {}
 
-    def _merge(
-        self, plugin: Plugin, components: dict[str, dict[str, type[Any]]], recipes: Mapping[str, Path]
-    ) -> None:
+    def _merge(self, plugin: Plugin, components: dict[str, dict[str, type[Any]]], recipes: Mapping[str, Path]) -> None:
         for kind, classes in components.items():
             for name, cls in classes.items():
                 if name in self._components[kind]:
@@ -154,8 +152,9 @@ class Plugins:
         if name in self._components[kind]:
             return self._components[kind][name][0]
         hint = did_you_mean(name, self._components[kind])
-        raise ConfigError(f"unknown {kind} {name!r}{hint or f'; installed: {listed(sorted(self._components[kind]))}'}"
-                          f"{self.excuse()}")
+        raise ConfigError(
+            f"unknown {kind} {name!r}{hint or f'; installed: {listed(sorted(self._components[kind]))}'}{self.excuse()}"
+        )
 
     def name_of(self, kind: str, cls: type[Any]) -> str:
         """Return the name under which a class was found."""
@@ -171,7 +170,7 @@ class Plugins:
         """Let plugins add Click commands; one that raises becomes broken."""
         for plugin in self.found:
             module = self._manager.get_plugin(plugin.name)
-            if plugin.status != "loaded" or not hasattr(module, "vf_commands"):
+            if module is None or plugin.status != "loaded" or not hasattr(module, "vf_commands"):
                 continue
             try:
                 module.vf_commands(cli)

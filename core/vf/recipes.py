@@ -26,12 +26,12 @@ class Recipe:
     task: str = field(help="det, seg, cls, ocr or a plugin's own")
     model: protocols.ModelConfig = field(help="see 'vf list models'")
     data: protocols.DatasetConfig = field(help="see 'vf list datasets'")
-    augment: tuple[protocols.TransformConfig, ...] = field((), help="in this order, on training samples only")
-    metrics: tuple[protocols.MetricConfig, ...] = field((), help="see 'vf list metrics'")
+    augment: tuple[protocols.TransformConfig, ...] = field(default=(), help="in this order, on training samples only")
+    metrics: tuple[protocols.MetricConfig, ...] = field(default=(), help="see 'vf list metrics'")
     train: Train = field(help="the loop")
-    loader: Loader = field(Loader(), help="how samples reach the loop")
-    callbacks: tuple[protocols.CallbackConfig, ...] = field((), help="see 'vf list callbacks'")
-    launcher: protocols.LauncherConfig | None = field(None, help="nothing: local")
+    loader: Loader = field(default=Loader(), help="how samples reach the loop")
+    callbacks: tuple[protocols.CallbackConfig, ...] = field(default=(), help="see 'vf list callbacks'")
+    launcher: protocols.LauncherConfig | None = field(default=None, help="nothing: local")
 
 
 @attrs.frozen
@@ -81,12 +81,15 @@ def resolve(
     found = plugins()
     found.check()
     source = reference or _default(task, data, found)
-    tree = _load(source, found, ())
+    return structure(_changed(_load(source, found, ()), found, data, overrides), source, task=task)
+
+
+def _changed(tree: Node, found: Plugins, data: str | None, overrides: Sequence[str]) -> Node:
     if data is not None:
         tree = _with(tree, "data", sniff(data, found))
     for item in overrides:
         tree = _override(tree, item)
-    return structure(tree, source, task=task)
+    return tree
 
 
 def structure(tree: Node, source: str, *, task: str | None = None) -> Resolved:
@@ -100,10 +103,11 @@ def structure(tree: Node, source: str, *, task: str | None = None) -> Resolved:
     return Resolved(recipe, tree, source)
 
 
-def from_text(text: str, name: str) -> Resolved:
-    """Build a resolved recipe from the text that :meth:`Resolved.yaml` wrote."""
-    plugins().check()
-    return structure(parse(text, name), name)
+def from_text(text: str, name: str, *, data: str | None = None, overrides: Sequence[str] = ()) -> Resolved:
+    """Build a resolved recipe from the text that :meth:`Resolved.yaml` wrote, with changes as in :func:`resolve`."""
+    found = plugins()
+    found.check()
+    return structure(_changed(parse(text, name), found, data, overrides), name)
 
 
 def _default(task: str | None, data: str | None, found: Plugins) -> str:
@@ -153,7 +157,9 @@ def _load(reference: str, found: Plugins, seen: tuple[Path, ...]) -> Node:
     try:
         base = _load(name, found, (*seen, path.resolve()))
     except ConfigError as error:
-        raise ConfigError(*(p if p.count(":") > 1 else f"{parent.origin}: extends: {p}" for p in error.problems)) from None
+        raise ConfigError(
+            *(p if p.count(":") > 1 else f"{parent.origin}: extends: {p}" for p in error.problems)
+        ) from None
     child = attrs.evolve(tree, value={k: v for k, v in tree.value.items() if k != "extends"})
     return merge(base, child)
 

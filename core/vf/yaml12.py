@@ -39,10 +39,12 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own attribute
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem="anchors and aliases are not read; write the value out", problem_mark=mark)
-        return super().compose_node(parent, index)  # type: ignore[no-any-return]
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(
+                problem="anchors and aliases are not read; write the value out", problem_mark=mark
+            )
+        return super().compose_node(parent, index)
 
 
 _SCHEMA = {
@@ -55,7 +57,7 @@ _SCHEMA = {
     ),
 }
 for _tag, (_pattern, _first) in _SCHEMA.items():
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)  # type: ignore[no-untyped-call]
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
 def _scalar(node: yaml.ScalarNode) -> Scalar:
@@ -82,7 +84,7 @@ def _convert(node: yaml.Node, name: str, problems: list[str]) -> Node:
         return Node(None, origin)
     if isinstance(node, yaml.SequenceNode):
         return Node([_convert(n, name, problems) for n in node.value], origin)
-    if not isinstance(node, yaml.MappingNode):
+    if isinstance(node, yaml.ScalarNode):
         return Node(_scalar(node), origin, node.value)
     mapping: dict[str, Node] = {}
     for key, value in node.value:
@@ -140,12 +142,13 @@ class _Dumper(yaml.SafeDumper):
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
-    def represent_list(self, data: list[Any]) -> yaml.Node:
-        flow = all(not isinstance(item, dict | list) for item in data)
-        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)  # type: ignore[no-untyped-call,no-any-return]
+
+def _represent_list(dumper: _Dumper, data: list[Any]) -> yaml.Node:
+    flow = all(not isinstance(item, dict | list) for item in data)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
 
 
-_Dumper.add_representer(list, _Dumper.represent_list)
+_Dumper.add_representer(list, _represent_list)
 
 
 def dump(data: Mapping[str, Any]) -> str:

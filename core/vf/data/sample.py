@@ -54,15 +54,13 @@ class Batch:
         """Return one entry for each image, views of the flat buffer where it is one."""
         value = self.targets[key]
         if key in self.counts:
-            return torch.split(value, self.counts[key])
+            return torch.split(value, list(self.counts[key]))
         return tuple(value)
 
     def per_image(self) -> list[dict[str, Any]]:
         """Return one dict for each image: its targets and its ``id``."""
         columns = {key: self.target(key) for key in self.targets}
-        return [
-            {"id": id_, **{key: column[i] for key, column in columns.items()}} for i, id_ in enumerate(self.ids)
-        ]
+        return [{"id": id_, **{key: column[i] for key, column in columns.items()}} for i, id_ in enumerate(self.ids)]
 
     def to(self, device: torch.device) -> Batch:
         """Copy every tensor to ``device``, without waiting where the memory is pinned."""

@@ -48,8 +48,10 @@ class Letterbox(nn.Module):
     def fit(self, sample: Sample, *, with_target: bool) -> Sample:
         """Resize one uint8 sample so that it fits ``size``; boxes and masks follow where asked."""
         height, width = sample.size
-        ratio = min(self.size[0] / height, self.size[1] / width)
-        size = [max(1, int(height * ratio)), max(1, int(width * ratio))]
+        # Whole numbers, because 360 * (416 / 360) is a little less than 416.
+        high = self.size[0] * width <= self.size[1] * height
+        goal, side = (self.size[0], height) if high else (self.size[1], width)
+        size = [max(1, height * goal // side), max(1, width * goal // side)]
         if size == [height, width]:
             return sample
         image = tv_tensors.Image(TF.resize(sample.image, size, antialias=False))

@@ -20,7 +20,9 @@ def _multiple_of_32(instance: Any, attribute: attrs.Attribute[Any], value: Any) 
 class YOLOX:
     """YOLOX (arXiv 2107.08430). depth × width: nano .33×.25 depthwise, tiny .33×.375, s .33×.5, m .67×.75."""
 
-    depth: float = vf.field(0.33, help="how many blocks a stage has, relative to YOLOX-l", validator=vf.positive())
+    depth: float = vf.field(
+        0.33, help="how many blocks a stage has, relative to YOLOX-l", validator=vf.positive()
+    )
     width: float = vf.field(
         0.5, help="how many channels a layer has, relative to YOLOX-l", validator=vf.at_least(0.125)
     )
@@ -35,7 +37,9 @@ class YOLOX:
         0.001, help="predictions below are dropped; low, because AP counts them", validator=vf.within(0, 1)
     )
     nms_iou: float = vf.field(
-        0.65, help="of two boxes of a class that overlap more, the lower score is dropped", validator=vf.within(0, 1)
+        0.65,
+        help="of two boxes of a class that overlap more, the lower score is dropped",
+        validator=vf.within(0, 1),
     )
     max_detections: int = vf.field(300, help="kept for one image, the best first", validator=vf.at_least(1))
     fused: bool = vf.field(
@@ -44,9 +48,9 @@ class YOLOX:
 
     def build(self, info: vf.DatasetInfo) -> nn.Module:
         """Build the network for the classes of ``info``."""
-        from vf_det.yolox.model import YOLOX as Network
+        from vf_det.yolox import model
 
-        return Network(
+        return model.YOLOX(
             num_classes=len(info.classes),
             depth=self.depth,
             width=self.width,

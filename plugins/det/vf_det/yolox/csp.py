@@ -136,6 +136,11 @@ def stage_channels(width: float) -> tuple[int, int, int, int, int]:
     return first, first * 2, first * 4, first * 8, first * 16
 
 
+def stage_blocks(depth: float) -> int:
+    """Return the number of bottlenecks in a stage; those at strides 8 and 16 have three times as many."""
+    return max(round(3 * depth), 1)
+
+
 class CSPDarknet(nn.Module):
     """The backbone: feature maps at strides 8, 16 and 32.
 
@@ -148,15 +153,13 @@ class CSPDarknet(nn.Module):
     def __init__(self, *, depth: float, width: float, depthwise: bool) -> None:
         super().__init__()
         stem, c2, c3, c4, c5 = stage_channels(width)
-        blocks = max(round(depth * 3), 1)
+        blocks = stage_blocks(depth)
 
         def stage(inputs: int, outputs: int, *, blocks: int, last: bool = False) -> nn.Sequential:
             layers = [spatial_block(inputs, outputs, stride=2, depthwise=depthwise)]
             if last:
                 layers.append(SPP(outputs, outputs))
-            layers.append(
-                CSPLayer(outputs, outputs, blocks=blocks, shortcut=not last, depthwise=depthwise)
-            )
+            layers.append(CSPLayer(outputs, outputs, blocks=blocks, shortcut=not last, depthwise=depthwise))
             return nn.Sequential(*layers)
 
         self.stem = Focus(3, stem)

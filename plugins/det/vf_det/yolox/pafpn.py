@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vf_det.yolox.csp import ConvBlock, CSPLayer, spatial_block, stage_channels
+from vf_det.yolox.csp import ConvBlock, CSPLayer, spatial_block, stage_blocks, stage_channels
 
 
 class PAFPN(nn.Module):
@@ -21,12 +21,10 @@ class PAFPN(nn.Module):
     def __init__(self, *, depth: float, width: float, depthwise: bool) -> None:
         super().__init__()
         _, _, c3, c4, c5 = stage_channels(width)
+        blocks = stage_blocks(depth)
 
         def mix(inputs: int, outputs: int) -> CSPLayer:
-            # Rounded down, unlike in the backbone: so are the published models.
-            return CSPLayer(
-                inputs, outputs, blocks=round(3 * depth), shortcut=False, depthwise=depthwise
-            )
+            return CSPLayer(inputs, outputs, blocks=blocks, shortcut=False, depthwise=depthwise)
 
         self.reduce5 = ConvBlock(c5, c4, kernel=1)
         self.top4 = mix(2 * c4, c4)

@@ -1,0 +1,67 @@
+"""Join samples into a batch: images padded to one size, targets laid flat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision import tv_tensors
+
+from vf.data.pipeline import Failure, Fitted
+from vf.data.sample import Batch
+
+
+class Collate:
+    """Callable for the DataLoader; ``fill`` is the grey level (0..255) of the padding."""
+
+    def __init__(self, *, fill: int) -> None:
+        self._fill = fill
+
+    def __call__(self, items: Sequence[Fitted | Failure]) -> Batch | Failure:
+        fitted: list[Fitted] = []
+        for item in items:
+            if isinstance(item, Failure):
+                return item
+            fitted.append(item)
+        images, sizes = pad_images([f.sample.image for f in fitted], fill=self._fill)
+        targets, counts = _flatten([f.sample.target for f in fitted], images.shape[-2:])
+        return Batch(
+            images=images,
+            sizes=sizes,
+            original=torch.tensor([f.original for f in fitted]),
+            ids=tuple(f.sample.id for f in fitted),
+            targets=targets,
+            counts=counts,
+        )
+
+
+def pad_images(images: Sequence[Tensor], *, fill: int) -> tuple[Tensor, Tensor]:
+    """Lay uint8 [3,H,W] images at the top left of one [B,3,max H,max W]; also return their [B,2] sizes."""
+    sizes = torch.tensor([i.shape[-2:] for i in images])
+    height, width = sizes.amax(0).tolist()
+    if all(i.shape[-2:] == (height, width) for i in images):
+        return torch.stack([i.as_subclass(Tensor) for i in images]), sizes
+    batch = torch.full((len(images), 3, height, width), fill, dtype=torch.uint8)
+    for out, image in zip(batch, images, strict=True):
+        out[:, : image.shape[-2], : image.shape[-1]] = image
+    return batch, sizes
+
+
+def _flatten(targets: Sequence[dict[str, Any]], size: torch.Size) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
+    flat: dict[str, Any] = {}
+    counts: dict[str, tuple[int, ...]] = {}
+    for key in targets[0]:
+        values = [t[key] for t in targets]
+        if not isinstance(values[0], Tensor):
+            flat[key] = tuple(values)
+        elif values[0].ndim == 0:
+            flat[key] = torch.stack([v.as_subclass(Tensor) for v in values])
+        else:
+            if isinstance(values[0], tv_tensors.Mask):
+                values = [F.pad(v, (0, size[1] - v.shape[-1], 0, size[0] - v.shape[-2])) for v in values]
+            flat[key] = torch.cat([v.as_subclass(Tensor) for v in values])
+            counts[key] = tuple(len(v) for v in values)
+    return flat, counts

@@ -1,0 +1,68 @@
+"""DataLoaders for training and evaluation; an error of the user's data leaves a worker as one line."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import cv2
+import torch
+from torch.utils.data import DataLoader
+
+from vf.data.collate import Collate
+from vf.data.pipeline import EvalView, Failure, TrainView
+from vf.data.sample import Batch
+from vf.data.sampler import TrainSampler
+
+
+class Batches:
+    """Iterable over batches that raises what went wrong in a worker as the error that it was."""
+
+    def __init__(self, loader: Iterable[Batch | Failure], length: int) -> None:
+        self._loader = loader
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Batch]:
+        for item in self._loader:
+            if isinstance(item, Failure):
+                raise item.kind(*item.problems)
+            yield item
+
+
+def train_batches(
+    view: TrainView, sampler: TrainSampler, *, fill: int, workers: int, prefetch: int, pin: bool
+) -> Batches:
+    """Batches of the whole training through one set of workers: no pause between epochs."""
+    options = _options(fill, workers, prefetch, pin)
+    return Batches(DataLoader(view, batch_sampler=sampler, **options), len(sampler))
+
+
+def eval_batches(
+    view: EvalView, indices: range, *, batch_size: int, fill: int, workers: int, prefetch: int, pin: bool
+) -> Batches:
+    """Batches of the samples ``indices``, in order, the last one as short as it comes."""
+    options = _options(fill, workers, prefetch, pin)
+    groups = [list(indices[i : i + batch_size]) for i in range(0, len(indices), batch_size)]
+    return Batches(DataLoader(view, batch_sampler=groups, **options), len(groups))
+
+
+def _options(fill: int, workers: int, prefetch: int, pin: bool) -> dict[str, Any]:
+    return {
+        "num_workers": workers,
+        "collate_fn": Collate(fill=fill),
+        "pin_memory": pin,
+        "worker_init_fn": _init_worker if workers else None,
+        "prefetch_factor": prefetch if workers else None,
+        # Its own generator, or each new loader would draw from the global one and change the training.
+        "generator": torch.Generator().manual_seed(0),
+    }
+
+
+def _init_worker(index: int) -> None:
+    """Leave Ctrl-C to the training process, and the cores to the other workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)

@@ -1,0 +1,112 @@
+"""What lies between a data set and a batch: transforms, the model's resize, and dropping what they emptied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from vf.data.sample import Sample
+from vf.data.sampler import Draw
+from vf.data.seeding import seeded
+from vf.errors import VFError
+from vf.protocols import Dataset, Preprocess
+
+
+@attrs.frozen
+class Fitted:
+    """A sample that is ready for a batch, with its size as decoded."""
+
+    sample: Sample
+    original: tuple[int, int]
+
+
+@attrs.frozen
+class Failure:
+    """An error of the user's data on its way out of a worker process, without a traceback around it."""
+
+    kind: type[VFError]
+    problems: tuple[str, ...]
+
+
+class TrainView(TorchDataset[Fitted | Failure]):
+    """Augmented samples, each a pure function of (seed, epoch, index)."""
+
+    def __init__(
+        self, dataset: Dataset, transforms: Sequence[Callable[..., Any]], preprocess: Preprocess, *, seed: int
+    ) -> None:
+        self._dataset = dataset
+        self._transforms = tuple(transforms)
+        self._preprocess = preprocess
+        self._seed = seed
+
+    def __getitem__(self, draw: Draw) -> Fitted | Failure:
+        try:
+            with seeded(self._seed, draw.epoch, draw.index):
+                return self._load(draw)
+        except VFError as error:
+            return Failure(type(error), error.problems)
+
+    def _load(self, draw: Draw) -> Fitted:
+        sample = self._dataset[draw.index]
+        original = sample.size
+        for transform in self._transforms:
+            sample = self._apply(transform, sample, final=draw.final)
+        return Fitted(drop_empty_boxes(self._preprocess.fit(sample, with_target=True)), original)
+
+    def _apply(self, transform: Callable[..., Any], sample: Sample, *, final: bool) -> Sample:
+        if getattr(transform, "mixes", False):
+            mixed: Sample = sample if final else transform(sample, self._pick)
+            return mixed
+        if isinstance(transform, v2.Transform):
+            image, target = transform(sample.image, sample.target)
+            return attrs.evolve(sample, image=image, target=target)
+        changed: Sample = transform(sample)
+        return changed
+
+    def _pick(self) -> Sample:
+        return self._dataset[int(torch.randint(len(self._dataset), ()))]
+
+
+class EvalView(TorchDataset[Fitted | Failure]):
+    """Samples as a model wants them; targets stay in the pixel frame of the decoded image."""
+
+    def __init__(self, dataset: Dataset, preprocess: Preprocess) -> None:
+        self._dataset = dataset
+        self._preprocess = preprocess
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Fitted | Failure:
+        try:
+            sample = self._dataset[index]
+        except VFError as error:
+            return Failure(type(error), error.problems)
+        return Fitted(self._preprocess.fit(sample, with_target=False), sample.size)
+
+
+def drop_empty_boxes(sample: Sample, *, smallest: float = 1.0) -> Sample:
+    """Drop boxes with a side under ``smallest`` px, and the rows of every other key that belong to them."""
+    boxes = sample.target.get("boxes")
+    if boxes is None or len(boxes) == 0:
+        return sample
+    keep = ((boxes[:, 2:] - boxes[:, :2]) >= smallest).all(dim=1).as_subclass(Tensor)
+    if keep.all():
+        return sample
+    return attrs.evolve(sample, target={k: select_rows(v, keep, len(boxes)) for k, v in sample.target.items()})
+
+
+def select_rows(value: Any, keep: Tensor, count: int) -> Any:
+    """Return the kept rows of a tensor that has ``count`` of them; anything else unchanged."""
+    if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != count:
+        return value
+    if isinstance(value, tv_tensors.TVTensor):
+        return tv_tensors.wrap(value.as_subclass(Tensor)[keep], like=value)
+    return value[keep]

@@ -1,0 +1,52 @@
+"""Bring the labels of a data set into the class order of a model, by name."""
+
+from __future__ import annotations
+
+import attrs
+import torch
+
+from vf.data.pipeline import select_rows
+from vf.data.sample import Sample
+from vf.errors import DataError, listed
+from vf.protocols import Dataset
+
+
+class Relabelled:
+    """A data set whose ``labels`` are indices into another class list; objects of other classes are left out."""
+
+    def __init__(self, dataset: Dataset, *, theirs: tuple[str, ...], ours: tuple[str, ...]) -> None:
+        self._dataset = dataset
+        self._map = torch.tensor([ours.index(name) if name in ours else -1 for name in theirs])
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self._dataset[index]
+        labels = self._map[sample.target["labels"]]
+        target = {**sample.target, "labels": labels}
+        if labels.ndim and (labels < 0).any():
+            keep = labels >= 0
+            target = {key: select_rows(value, keep, len(labels)) for key, value in target.items()}
+        return attrs.evolve(sample, target=target)
+
+
+def relabel(dataset: Dataset, *, theirs: tuple[str, ...], ours: tuple[str, ...]) -> tuple[Dataset, str]:
+    """Return the data set in the order of ``ours``, with a line for the user where classes differ.
+
+    Raises:
+        DataError: no class name is in both lists.
+    """
+    if theirs == ours:
+        return dataset, ""
+    common = [name for name in theirs if name in ours]
+    if not common:
+        raise DataError(
+            f"the data's classes ({listed(theirs)}) and the model's ({listed(ours)}) have no name in common; "
+            "test on data with the classes of the training"
+        )
+    unknown = [name for name in theirs if name not in ours]
+    note = f"classes matched by name: {len(common)} of {len(theirs)}"
+    if unknown:
+        note += f"; objects of {listed(unknown)} are not counted: the model does not know them"
+    return Relabelled(dataset, theirs=theirs, ours=ours), note

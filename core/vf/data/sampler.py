@@ -1,0 +1,95 @@
+"""Which samples make up which step: a pure function of the step, so that resume reads nothing that it skips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+import torch
+from torch import Tensor
+
+from vf.data.seeding import mix
+from vf.errors import ConfigError
+
+
+@attrs.frozen
+class Draw:
+    """One sample that the loop asks for."""
+
+    epoch: int
+    index: int
+    final: bool
+    """Whether the final phase has begun: transforms that mix images are off."""
+
+
+class TrainSampler:
+    """Batches of an endless stream of epochs, each a permutation of the data set drawn from (seed, epoch).
+
+    Epochs follow each other without a gap: every batch is full, every sample comes once in each epoch, nothing
+    is padded or repeated. The part of one process is a slice of the global batch.
+
+    Args:
+        num_samples: of the data set.
+        batch_size: global batch size.
+        steps: where the stream ends, counted from 0.
+        start: the first step to yield.
+        final_from: first step of the final phase.
+        accumulate: passes that one step is cut into; each is yielded by itself.
+        rank: of this process.
+        world: number of processes.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_samples: int,
+        batch_size: int,
+        steps: int,
+        seed: int,
+        start: int = 0,
+        final_from: int | None = None,
+        accumulate: int = 1,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        parts = accumulate * world
+        if batch_size % parts:
+            raise ConfigError(
+                f"train.batch_size: {batch_size} images cannot be cut into {world} processes × "
+                f"{accumulate} passes; make it a multiple of {parts}"
+            )
+        self._num_samples = num_samples
+        self._batch_size = batch_size
+        self._steps = steps
+        self._seed = seed
+        self._start = start
+        self._final_from = steps if final_from is None else final_from
+        self._accumulate = accumulate
+        self._rank, self._world = rank, world
+        self._orders: dict[int, Tensor] = {}
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Optimizer steps in which every sample is seen once; not a whole number in general."""
+        return self._num_samples / self._batch_size
+
+    def __len__(self) -> int:
+        return (self._steps - self._start) * self._accumulate
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        part = self._batch_size // (self._accumulate * self._world)
+        for step in range(self._start, self._steps):
+            for turn in range(self._accumulate):
+                first = step * self._batch_size + (turn * self._world + self._rank) * part
+                yield [self._draw(position, step) for position in range(first, first + part)]
+
+    def _draw(self, position: int, step: int) -> Draw:
+        epoch, place = divmod(position, self._num_samples)
+        return Draw(epoch, int(self._order(epoch)[place]), step >= self._final_from)
+
+    def _order(self, epoch: int) -> Tensor:
+        if epoch not in self._orders:
+            generator = torch.Generator().manual_seed(mix(self._seed, epoch))
+            self._orders = {epoch - 1: self._orders.get(epoch - 1, torch.empty(0))}  # a batch may span two
+            self._orders[epoch] = torch.randperm(self._num_samples, generator=generator)
+        return self._orders[epoch]

@@ -1,0 +1,202 @@
+"""Checkpoint folders: written aside, fsynced, renamed; read back with their hashes checked. No pickle is loaded.
+
+checkpoints/step_00000120/
+    model.safetensors   the weights that predict, with recipe, classes and versions as metadata
+    trainer.pt          optimizer, counters, random state; loads with weights_only=True
+    manifest.json       size and sha256 of both
+checkpoints/last, checkpoints/best   links to folders, replaced atomically
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import vf
+from vf.errors import CheckpointError, listed
+from vf.protocols import DatasetInfo
+
+WEIGHTS = "model.safetensors"
+TRAINER = "trainer.pt"
+MANIFEST = "manifest.json"
+FORMAT = "1"
+
+
+@attrs.frozen
+class Weights:
+    """The content of ``model.safetensors``."""
+
+    tensors: dict[str, Tensor]
+    recipe: str
+    info: DatasetInfo
+    versions: Mapping[str, str]
+
+
+def save_weights(model: nn.Module, path: Path, *, recipe: str, info: DatasetInfo) -> None:
+    """Write the one file that is enough to predict: weights, and as metadata the recipe, classes and versions."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    versions = {"vf": vf.__version__, "torch": torch.__version__}
+    metadata = {
+        "vf_format": FORMAT,
+        "recipe": recipe,
+        "info": json.dumps(attrs.asdict(info), ensure_ascii=False),
+        "versions": json.dumps(versions),
+    }
+    save_file(tensors, path, metadata)
+
+
+def read_weights(path: Path) -> Weights:
+    """Read ``model.safetensors``.
+
+    Raises:
+        CheckpointError: the file is missing, broken, or was not written by vf.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from None
+    if metadata.get("vf_format") != FORMAT:
+        raise CheckpointError(f"{path}: holds weights, but no vf recipe; expected a file that vf wrote")
+    facts = json.loads(metadata["info"])
+    facts["classes"] = tuple(facts["classes"])
+    facts["notes"] = tuple(facts["notes"])
+    return Weights(tensors, metadata["recipe"], DatasetInfo(**facts), json.loads(metadata["versions"]))
+
+
+def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Load every tensor; CheckpointError names what is missing, left over or of another shape."""
+    own = model.state_dict()
+    missing = [n for n in own if n not in tensors]
+    unused = [n for n in tensors if n not in own]
+    shapes = [
+        f"{n} {tuple(tensors[n].shape)} for {tuple(t.shape)}"
+        for n, t in own.items()
+        if n in tensors and tensors[n].shape != t.shape
+    ]
+    if missing or unused or shapes:
+        raise CheckpointError(
+            f"{path}: does not fit the model: missing {listed(missing, limit=4)}; unused {listed(unused, limit=4)}; "
+            f"other shapes {listed(shapes, limit=4)}"
+        )
+    model.load_state_dict(dict(tensors))
+
+
+def write(
+    folder: Path, step: int, *, model: nn.Module, recipe: str, info: DatasetInfo, trainer: Mapping[str, Any]
+) -> Path:
+    """Write ``folder/step_XXXXXXXX`` so that it exists whole or not at all; return its path."""
+    final = folder / f"step_{step:08d}"
+    aside = folder / f".writing_{final.name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    save_weights(model, aside / WEIGHTS, recipe=recipe, info=info)
+    torch.save(dict(trainer), aside / TRAINER)
+    files = {
+        name: {"size": (aside / name).stat().st_size, "sha256": sha256(aside / name)} for name in (WEIGHTS, TRAINER)
+    }
+    (aside / MANIFEST).write_text(json.dumps({"format": FORMAT, "step": step, "files": files}, indent=1))
+    for name in (WEIGHTS, TRAINER, MANIFEST):
+        _fsync(aside / name)
+    _fsync(aside)
+    if final.exists():
+        shutil.rmtree(final)
+    os.rename(aside, final)
+    _fsync(folder)
+    return final
+
+
+def point(folder: Path, name: str, target: Path) -> None:
+    """Make ``folder/name`` a link to a checkpoint beside it, replacing the old one atomically."""
+    fresh = folder / f".{name}.new"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target.name)
+    os.replace(fresh, folder / name)
+    _fsync(folder)
+
+
+def verify(checkpoint: Path) -> None:
+    """Compare sizes and hashes with the manifest; CheckpointError says what is wrong."""
+    try:
+        manifest = json.loads((checkpoint / MANIFEST).read_text())
+        expected = {name: (entry["size"], entry["sha256"]) for name, entry in manifest["files"].items()}
+    except FileNotFoundError:
+        raise CheckpointError(f"{checkpoint}: has no {MANIFEST}; it was not finished") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise CheckpointError(f"{checkpoint / MANIFEST}: not readable") from None
+    for name, (size, digest) in expected.items():
+        file = checkpoint / name
+        if not file.is_file():
+            raise CheckpointError(f"{file}: missing")
+        if file.stat().st_size != size:
+            raise CheckpointError(f"{file}: has {file.stat().st_size} bytes, expected {size}")
+        if sha256(file) != digest:
+            raise CheckpointError(f"{file}: its content changed since it was written (sha256 differs)")
+
+
+def newest_good(folder: Path, tell: Callable[[str], None]) -> Path | None:
+    """Return the newest checkpoint that verifies; each broken one is passed to ``tell`` as a line and skipped."""
+    for checkpoint in sorted(folder.glob("step_*"), reverse=True):
+        try:
+            verify(checkpoint)
+        except CheckpointError as error:
+            tell(f"skipped a broken checkpoint: {error}")
+        else:
+            return checkpoint
+    return None
+
+
+def read_trainer(checkpoint: Path) -> dict[str, Any]:
+    """Read ``trainer.pt`` as tensors and plain data; anything else in it is refused, not run."""
+    try:
+        state = torch.load(checkpoint / TRAINER, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{checkpoint / TRAINER}: missing; this checkpoint can predict, but not resume") from None
+    except Exception as error:  # torch raises pickle, zip, runtime and end-of-file errors for broken files
+        raise CheckpointError(
+            f"{checkpoint / TRAINER}: refused: not plain tensors and data, or broken ({type(error).__name__})"
+        ) from None
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{checkpoint / TRAINER}: expected a mapping, got {type(state).__name__}")
+    return state
+
+
+def sha256(path: Path) -> str:
+    """Hash a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def naming_the_disk(folder: Path) -> Iterator[None]:
+    """Turn an OSError while saving into a line that says what the disk said; the last checkpoint stays."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder}: cannot save: {error.strerror or error}; the last good checkpoint is untouched"
+        ) from error

@@ -1,0 +1,114 @@
+"""Draw labels and predictions: boxes, masks and class names on an image."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from vf.data.sample import Batch
+
+GOLDEN = 0.61803398875
+"""Steps of the golden ratio around the hue circle keep any number of classes apart."""
+
+
+def colour(index: int) -> tuple[int, int, int]:
+    """Return the RGB colour of a class, the same in every picture."""
+    hue = (0.58 + index * GOLDEN) % 1.0
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.85 if index % 2 else 0.7, 0.95)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def draw(
+    image: Tensor,
+    labels: Mapping[str, Any],
+    classes: Sequence[str],
+    *,
+    threshold: float = 0.0,
+    palette: Sequence[tuple[int, int, int]] | None = None,
+) -> Image.Image:
+    """Draw one image's labels or predictions.
+
+    Args:
+        image: uint8 [3,H,W] RGB.
+        labels: any of ``boxes`` [N,4] XYXY pixels, ``masks`` [N,H,W], ``labels`` [N], ``scores`` [N].
+        classes: names by class index.
+        threshold: what scores less is left out.
+        palette: one colour for each class, instead of :func:`colour`.
+    """
+    keep = _kept(labels, threshold)
+    masks, boxes = labels.get("masks"), labels.get("boxes")
+    indices = labels["labels"].tolist() if "labels" in labels else []
+    scores = labels["scores"].tolist() if "scores" in labels else None
+    colours = [palette[i] if palette else colour(i) for i in indices] if boxes is not None else []
+    array = image.permute(1, 2, 0).contiguous().cpu().numpy().copy()
+    if masks is not None and boxes is not None:
+        for i in keep:
+            _tint(array, masks[i].cpu().numpy(), colours[i])
+    picture = Image.fromarray(array)
+    canvas = ImageDraw.Draw(picture)
+    side = math.sqrt(picture.width * picture.height)
+    width, font = max(1, round(side / 300)), ImageFont.load_default(max(9.0, side / 45))
+    for i in keep:
+        text = classes[indices[i]] + (f" {scores[i]:.2f}" if scores else "")
+        _box(canvas, boxes[i].tolist(), text, colours[i], width, font)  # type: ignore[index]
+    return picture
+
+
+def _kept(labels: Mapping[str, Any], threshold: float) -> list[int]:
+    if labels.get("boxes") is None:
+        return []
+    if "scores" not in labels:
+        return list(range(len(labels["boxes"])))
+    # The surest are drawn last, on top.
+    order: list[int] = torch.argsort(labels["scores"]).tolist()
+    return [i for i in order if labels["scores"][i] >= threshold]
+
+
+def _tint(array: np.ndarray[Any, Any], mask: np.ndarray[Any, Any], rgb: tuple[int, int, int]) -> None:
+    where = mask.astype(bool)
+    array[where] = (0.55 * array[where] + 0.45 * np.array(rgb)).astype(np.uint8)
+
+
+def _box(
+    canvas: ImageDraw.ImageDraw, box: list[float], text: str, rgb: tuple[int, int, int], width: int, font: Any
+) -> None:
+    x1, y1, x2, y2 = box
+    canvas.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=rgb, width=width)
+    left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
+    high, wide = bottom - top + 4, right - left + 6
+    y = y1 - high if y1 >= high else y1
+    canvas.rectangle((x1, y, x1 + wide, y + high), fill=rgb)
+    ink = (0, 0, 0) if 0.3 * rgb[0] + 0.59 * rgb[1] + 0.11 * rgb[2] > 140 else (255, 255, 255)
+    canvas.text((x1 + 3 - left, y + 2 - top), text, fill=ink, font=font)
+
+
+def save_train_batch(batch: Batch, classes: Sequence[str], path: Path, *, most: int = 16, cell: int = 320) -> None:
+    """Save the first images of a training batch with their labels, as the model will see them."""
+    pictures = []
+    for image, size, target in list(zip(batch.images, batch.sizes.tolist(), batch.per_image(), strict=True))[:most]:
+        pictures.append(draw(image[:, : size[0], : size[1]].cpu(), _on_cpu(target), classes))
+    grid(pictures, cell=cell).save(path, quality=92)
+
+
+def grid(pictures: Sequence[Image.Image], *, cell: int) -> Image.Image:
+    """Lay pictures in a nearly square grid of cells, each scaled to fit its cell."""
+    columns = math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    sheet = Image.new("RGB", (columns * cell, rows * cell), (32, 32, 32))
+    for i, picture in enumerate(pictures):
+        ratio = min(cell / picture.width, cell / picture.height)
+        small = picture.resize((max(1, int(picture.width * ratio)), max(1, int(picture.height * ratio))))
+        sheet.paste(small, (i % columns * cell, i // columns * cell))
+    return sheet
+
+
+def _on_cpu(target: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value.cpu() if isinstance(value, Tensor) else value for key, value in target.items()}

@@ -1,0 +1,187 @@
+"""Prediction from ``model.safetensors`` alone: the same preprocessing as in training, batched, streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from PIL.Image import Image as Picture
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+from torchvision import tv_tensors
+
+from vf import pictures
+from vf.data.collate import Collate
+from vf.data.decode import IMAGE_SUFFIXES, decode
+from vf.data.pipeline import Failure, Fitted
+from vf.data.sample import Batch, Sample
+from vf.engine.build import preprocess_of
+from vf.engine.checkpoint import load_into, read_weights
+from vf.engine.precision import Precision, make_precision, pick_device
+from vf.errors import DataError, VFError
+from vf.protocols import DatasetInfo
+from vf.recipes import Resolved, from_text
+from vf.runs import find_weights
+
+THRESHOLD = 0.3
+"""Score from which on predictions are drawn and written for people; metrics see all of them."""
+
+
+@attrs.frozen
+class Result:
+    """What a model says about one image."""
+
+    id: str
+    image: tv_tensors.Image
+    """uint8 [3,H,W] RGB, as decoded."""
+    prediction: dict[str, Tensor]
+    """In pixels of ``image``; see vf.protocols.Prediction."""
+    info: DatasetInfo
+
+    def draw(self, *, threshold: float = THRESHOLD) -> Picture:
+        """Return the image with predictions that score at least ``threshold`` drawn on it."""
+        return pictures.draw(
+            self.image, self.prediction, self.info.classes, threshold=threshold, palette=self.info.palette
+        )
+
+    def plain(self, *, threshold: float = THRESHOLD) -> dict[str, Any]:
+        """Return plain data for predictions.json: one entry for each object that scores enough."""
+        height, width = self.image.shape[-2:]
+        objects = [
+            {
+                "class": self.info.classes[label],
+                "label": label,
+                "score": round(score, 5),
+                "box": [round(x, 2) for x in box],
+            }
+            for box, score, label in zip(
+                self.prediction["boxes"].tolist(),
+                self.prediction["scores"].tolist(),
+                self.prediction["labels"].tolist(),
+                strict=True,
+            )
+            if score >= threshold
+        ]
+        return {"image": self.id, "width": int(width), "height": int(height), "objects": objects}
+
+
+class Predictor:
+    """A model ready to predict, with the facts that came with its weights."""
+
+    def __init__(self, model: nn.Module, resolved: Resolved, info: DatasetInfo, precision: Precision) -> None:
+        self.model = model.to(precision.device).eval()
+        self.resolved = resolved
+        self.info = info
+        self.precision = precision
+        self.device = precision.device
+        self.preprocess = preprocess_of(model)
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path,
+        *,
+        device: str = "auto",
+        precision: str = "fp32",
+        data: str | None = None,
+        overrides: Sequence[str] = (),
+    ) -> Predictor:
+        """Load a run folder, a checkpoint folder or ``model.safetensors``.
+
+        Raises:
+            CheckpointError: it is missing, broken, or does not fit its own recipe.
+        """
+        path = find_weights(str(checkpoint))
+        weights = read_weights(path)
+        resolved = from_text(weights.recipe, f"recipe in {path}", data=data, overrides=overrides)
+        model = resolved.recipe.model.build(weights.info)
+        load_into(model, weights.tensors, path)
+        if resolved.recipe.train.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        return cls(model, resolved, weights.info, make_precision(precision, pick_device(device)))
+
+    def __call__(self, source: str | Path | Tensor) -> Result:
+        """Predict one image: a file, or a uint8 [3,H,W] RGB tensor."""
+        return next(iter(self.predict([source])))
+
+    def predict(self, sources: Iterable[str | Path | Tensor], *, batch_size: int = 8) -> Iterator[Result]:
+        """Predict images in order, in batches; nothing is kept after it is yielded."""
+        waiting: list[Sample] = []
+        for source in sources:
+            waiting.append(_sample(source))
+            if len(waiting) == batch_size:
+                yield from self._batch(waiting)
+                waiting = []
+        if waiting:
+            yield from self._batch(waiting)
+
+    def _batch(self, samples: list[Sample]) -> Iterator[Result]:
+        fitted = [Fitted(self.preprocess.fit(s, with_target=False), s.size) for s in samples]
+        batch = Collate(fill=self.preprocess.pad_value)(fitted)
+        assert isinstance(batch, Batch)
+        for sample, prediction in zip(samples, self.forward(batch), strict=True):
+            yield Result(sample.id, sample.image, prediction, self.info)
+
+    @torch.no_grad()
+    def forward(self, batch: Batch) -> list[dict[str, Tensor]]:
+        """Predict a collated batch."""
+        with self.precision.autocast():
+            predictions: list[dict[str, Tensor]] = self.model(batch.to(self.device))
+        return predictions
+
+    def predict_files(self, files: Sequence[Path], *, workers: int, batch_size: int = 8) -> Iterator[Result | VFError]:
+        """Predict many files, decoded in worker processes; a file that cannot be read gives its error instead."""
+        loader: DataLoader[Sample | Failure] = DataLoader(
+            ImageFiles(files),
+            batch_size=batch_size,
+            collate_fn=list,
+            num_workers=min(workers, len(files) // batch_size),
+        )
+        for items in loader:
+            yield from (item.kind(*item.problems) for item in items if isinstance(item, Failure))
+            samples = [item for item in items if isinstance(item, Sample)]
+            if samples:
+                yield from self._batch(samples)
+
+
+class ImageFiles(TorchDataset[Sample | Failure]):
+    """Image files as samples without labels; the id is the path."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = [str(f) for f in files]
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> Sample | Failure:
+        try:
+            return _sample(self._files[index])
+        except VFError as error:
+            return Failure(type(error), error.problems)
+
+
+def find_images(source: str) -> list[Path]:
+    """Return the image itself, or the images of a folder and of the folders in it, sorted.
+
+    Raises:
+        DataError: there is no such path, or no image in it.
+    """
+    path = Path(source)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(f"{source}: no such image or folder")
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    if not files:
+        raise DataError(f"{source}: no image in it; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return files
+
+
+def _sample(source: str | Path | Tensor) -> Sample:
+    if isinstance(source, Tensor):
+        return Sample(image=tv_tensors.Image(source), target={}, id="")
+    return Sample(image=decode(Path(source)), target={}, id=str(source))

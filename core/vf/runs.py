@@ -1,0 +1,76 @@
+"""Run folders: where a run writes, and how a run or checkpoint is found again. Free of torch."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from vf.errors import CheckpointError, RunError
+
+ROOT = Path("runs")
+RECIPE = "recipe.yaml"
+CHECKPOINTS = "checkpoints"
+WEIGHTS = "model.safetensors"
+
+
+def new_run(out: str | None, name: str) -> Path:
+    """Make a fresh run folder: ``out``, or ``runs/<name>-<number>`` with the next free number.
+
+    Raises:
+        RunError: ``out`` exists and holds something; a run is never overwritten.
+    """
+    if out is not None:
+        folder = Path(out)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"{out}: exists; choose another --out, or go on with 'vf run train --resume {out}'")
+        return _make(folder)
+    stem = re.sub(r"[^\w.-]+", "-", name).strip("-")
+    ROOT.mkdir(exist_ok=True)
+    number = 1 + max((int(p.name.rpartition("-")[2]) for p in ROOT.glob(f"{stem}-[0-9][0-9][0-9]*")), default=0)
+    while True:
+        folder = ROOT / f"{stem}-{number:03d}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def _make(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot make the run folder: {error.strerror}") from None
+    return folder
+
+
+def is_run(path: Path) -> bool:
+    """Tell a run folder from other folders."""
+    return path.is_dir() and (path / RECIPE).is_file()
+
+
+def run_of(reference: str) -> Path:
+    """Return the run folder that a run folder, checkpoint folder or weight file belongs to."""
+    path = Path(reference)
+    if not path.exists():
+        raise RunError(f"{reference}: no such run or checkpoint")
+    for folder in (path.resolve(), *path.resolve().parents[:3]):
+        if is_run(folder):
+            return folder
+    raise RunError(f"{reference}: neither a run folder nor a checkpoint of one: no {RECIPE} in it or above it")
+
+
+def find_weights(reference: str) -> Path:
+    """Return the weight file of a run (its best, else its last checkpoint), a checkpoint folder or a file."""
+    path = Path(reference)
+    if path.is_file():
+        if path.suffix != ".safetensors":
+            raise CheckpointError(f"{reference}: expected a run folder, a checkpoint folder or {WEIGHTS}")
+        return path
+    if not path.exists():
+        raise CheckpointError(f"{reference}: no such run, checkpoint or file")
+    for candidate in (path, path / CHECKPOINTS / "best", path / CHECKPOINTS / "last"):
+        if (candidate / WEIGHTS).is_file():
+            return candidate / WEIGHTS
+    raise CheckpointError(f"{reference}: holds no checkpoint: no {WEIGHTS} in it or in {CHECKPOINTS}/best or last")

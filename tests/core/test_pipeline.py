@@ -1,0 +1,132 @@
+"""What happens to a sample depends on (seed, epoch, index) alone."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from vf.data.loader import train_batches
+from vf.data.pipeline import EvalView, Failure, Fitted, TrainView, drop_empty_boxes
+from vf.data.sample import Sample
+from vf.data.sampler import Draw, TrainSampler
+from vf.data.seeding import mix, seeded
+from vf.errors import DataError
+from vf.nn.preprocess import Letterbox
+
+
+class Boxes:
+    """Four images of unlike sizes, with one box each."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Sample:
+        height, width = 10 + 2 * index, 20
+        boxes = tv_tensors.BoundingBoxes(torch.tensor([[2.0, 1, 6, 5]]), format="XYXY", canvas_size=(height, width))
+        image = tv_tensors.Image(torch.full((3, height, width), 10 * index, dtype=torch.uint8))
+        return Sample(image, {"boxes": boxes, "labels": torch.tensor([index])}, str(index))
+
+
+def noise(sample: Sample) -> Sample:
+    image = sample.image + torch.randint(0, 9, ()) + random.randint(0, 9) + np.random.randint(0, 9)
+    return attrs.evolve(sample, image=tv_tensors.Image(image.to(torch.uint8)))
+
+
+class Blend:
+    mixes = True
+
+    def __call__(self, sample: Sample, pick: Any) -> Sample:
+        return attrs.evolve(sample, id=f"{sample.id}+{pick().id}")
+
+
+LETTERBOX = Letterbox(size=(20, 20))
+
+
+def view(*transforms: Any, seed: int = 1) -> TrainView:
+    return TrainView(Boxes(), transforms, LETTERBOX, seed=seed)
+
+
+def fitted(item: Fitted | Failure) -> Sample:
+    assert isinstance(item, Fitted)
+    return item.sample
+
+
+def test_a_draw_gives_the_same_sample_whatever_came_before() -> None:
+    first = fitted(view(noise)[Draw(3, 2, False)])
+    torch.rand(7)
+    random.random()
+    assert torch.equal(first.image, fitted(view(noise)[Draw(3, 2, False)]).image)
+
+
+@pytest.mark.parametrize("draw", [Draw(4, 2, False), Draw(3, 1, False)])
+def test_other_draws_give_other_samples(draw: Draw) -> None:
+    assert mix(1, 3, 2) != mix(1, draw.epoch, draw.index)
+
+
+def test_global_generators_are_left_alone() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    with seeded(1, 2, 3):
+        torch.rand(5)
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_nothing(workers: int) -> None:
+    def batches(count: int) -> list[torch.Tensor]:
+        sampler = TrainSampler(num_samples=4, batch_size=2, steps=5, seed=0)
+        loader = train_batches(view(noise), sampler, fill=114, workers=count, prefetch=2, pin=False)
+        return [b.images for b in loader]
+
+    for one, other in zip(batches(0), batches(workers), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_mixing_is_off_in_the_final_phase() -> None:
+    assert "+" in fitted(view(Blend())[Draw(0, 1, False)]).id
+    assert fitted(view(Blend())[Draw(0, 1, True)]).id == "1"
+
+
+def test_torchvision_transforms_move_the_boxes_too() -> None:
+    sample = fitted(view(v2.RandomHorizontalFlip(1.0))[Draw(0, 0, False)])
+    assert sample.target["boxes"].tolist() == [[14, 1, 18, 5]]
+
+
+def test_training_targets_are_in_the_resized_frame_and_evaluation_targets_are_not() -> None:
+    double = Letterbox(size=(40, 40))
+    train = fitted(TrainView(Boxes(), (), double, seed=0)[Draw(0, 0, False)])
+    val = fitted(EvalView(Boxes(), double)[0])
+    assert train.image.shape == val.image.shape == (3, 20, 40)
+    assert train.target["boxes"].tolist() == [[4, 2, 12, 10]]
+    assert val.target["boxes"].tolist() == [[2, 1, 6, 5]]
+
+
+def test_boxes_under_a_pixel_are_dropped_with_their_rows() -> None:
+    boxes = tv_tensors.BoundingBoxes([[0.0, 0, 9, 9], [1, 1, 1.5, 9]], format="XYXY", canvas_size=(10, 10))
+    target = {"boxes": boxes, "labels": torch.tensor([4, 5]), "masks": tv_tensors.Mask(torch.zeros(2, 10, 10)), "n": 2}
+    sample = drop_empty_boxes(Sample(tv_tensors.Image(torch.zeros(3, 10, 10)), target, "x"))
+    assert sample.target["labels"].tolist() == [4]
+    assert sample.target["masks"].shape == (1, 10, 10)
+    assert isinstance(sample.target["boxes"], tv_tensors.BoundingBoxes)
+    assert sample.target["n"] == 2
+
+
+class Broken(Boxes):
+    def __getitem__(self, index: int) -> Sample:
+        raise DataError(f"image {index}: is truncated")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_of_the_data_leaves_a_worker_as_it_is(workers: int) -> None:
+    sampler = TrainSampler(num_samples=4, batch_size=2, steps=1, seed=0)
+    broken = TrainView(Broken(), (), LETTERBOX, seed=0)
+    with pytest.raises(DataError, match=r"^image \d: is truncated$"):
+        list(train_batches(broken, sampler, fill=0, workers=workers, prefetch=2, pin=False))
