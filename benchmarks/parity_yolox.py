@@ -24,6 +24,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 from torchvision import io, tv_tensors
+
 from vf.data.sample import Batch, Sample
 from vf_det.yolox.head import Output, decode
 from vf_det.yolox.model import YOLOX

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from vf.errors import ConfigError, VFError
 
 SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key; may be repeated.")

@@ -147,6 +147,10 @@ class Plugins:
         """Return the name of the plugin that brings a component."""
         return self._components[kind][name][1]
 
+    def recipe_owner(self, name: str) -> str:
+        """Return the name of the plugin that brings a recipe."""
+        return self._recipes[name][1]
+
     def lookup(self, kind: str, name: str) -> type[Any]:
         """Return the config class, or raise ConfigError with the near and the installed names."""
         if name in self._components[kind]:

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from vf import protocols
-from vf.config import Structurer, unstructure
+from vf.structuring import Structurer, unstructure
 from vf.errors import ConfigError, did_you_mean, listed
 from vf.plugins import OURS, Plugins, plugins
 from vf.schema import config, field
@@ -84,6 +84,21 @@ def resolve(
     return structure(_changed(_load(source, found, ()), found, data, overrides), source, task=task)
 
 
+def resolve_data(path: str, overrides: Sequence[str] = ()) -> protocols.DatasetConfig:
+    """Return the data set that recognises ``path``, with the overrides ``data.key=value`` applied."""
+    found = plugins()
+    found.check()
+    tree = _changed(Node({}, f"--data {path}"), found, path, overrides)
+    assert isinstance(tree.value, dict)
+    structurer = Structurer(found)
+    strange = [key for key in tree.value if key != "data"]
+    structurer.problems += [f"{tree.value[key].origin}: {key}: only keys of data count here" for key in strange]
+    built: protocols.DatasetConfig = structurer.value(tree.value["data"], protocols.DatasetConfig, "data")
+    if structurer.problems:
+        raise ConfigError(*structurer.problems)
+    return built
+
+
 def _changed(tree: Node, found: Plugins, data: str | None, overrides: Sequence[str]) -> Node:
     if data is not None:
         tree = _with(tree, "data", sniff(data, found))
@@ -118,7 +133,7 @@ def _default(task: str | None, data: str | None, found: Plugins) -> str:
     if name in found.recipes:
         return name
     hint = did_you_mean(task, tasks)
-    cure = f"; pip install {OURS[task]}" if task in OURS else f"; installed: {listed(tasks)}"
+    cure = _install(task, found) or f"; installed: {listed(tasks)}"
     raise ConfigError(f"--task {task}: no plugin brings the recipe {name!r}{hint or cure}{found.excuse()}")
 
 
@@ -132,13 +147,14 @@ def locate(reference: str, found: Plugins) -> Path:
             return path
         raise ConfigError(f"{reference}: no such file")
     task = reference.split("/")[0]
-    missing = f"; pip install {OURS[task]}" if task in OURS and not _has_task(task, found) else ""
-    hint = did_you_mean(reference, found.recipes) or missing or "; see 'vf list recipes'"
+    hint = did_you_mean(reference, found.recipes) or _install(task, found) or "; see 'vf list recipes'"
     raise ConfigError(f"unknown recipe {reference!r}{hint}{found.excuse()}")
 
 
-def _has_task(task: str, found: Plugins) -> bool:
-    return any(name.startswith(f"{task}/") for name in found.recipes)
+def _install(task: str, found: Plugins) -> str:
+    """Return what to install for one of our own tasks; empty where its plugin is there, broken or not."""
+    installed = any(plugin.name == task for plugin in found.found)
+    return f"; pip install {OURS[task]}" if task in OURS and not installed else ""
 
 
 def _load(reference: str, found: Plugins, seen: tuple[Path, ...]) -> Node:

@@ -61,6 +61,8 @@ class TrainView(TorchDataset[Fitted | Failure]):
         return Fitted(drop_empty_boxes(self._preprocess.fit(sample, with_target=True)), original)
 
     def _apply(self, transform: Callable[..., Any], sample: Sample, *, final: bool) -> Sample:
+        if final and getattr(transform, "skips_final", False):
+            return sample
         if getattr(transform, "mixes", False):
             mixed: Sample = sample if final else transform(sample, self._pick)
             return mixed

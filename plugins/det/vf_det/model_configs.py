@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import attrs
+
 import vf
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ def _multiple_of_32(instance: Any, attribute: attrs.Attribute[Any], value: Any) 
 class YOLOX:
     """YOLOX (arXiv 2107.08430). depth × width: nano .33×.25 depthwise, tiny .33×.375, s .33×.5, m .67×.75."""
 
-    depth: float = vf.field(
-        0.33, help="how many blocks a stage has, relative to YOLOX-l", validator=vf.positive()
-    )
+    depth: float = vf.field(0.33, help="how many blocks a stage has, relative to YOLOX-l", validator=vf.positive())
     width: float = vf.field(
         0.5, help="how many channels a layer has, relative to YOLOX-l", validator=vf.at_least(0.125)
     )
@@ -42,9 +41,7 @@ class YOLOX:
         validator=vf.within(0, 1),
     )
     max_detections: int = vf.field(300, help="kept for one image, the best first", validator=vf.at_least(1))
-    fused: bool = vf.field(
-        False, help="batch norm folded into the convolutions: for inference with published weights"
-    )
+    fused: bool = vf.field(False, help="batch norm folded into the convolutions: for inference with published weights")
 
     def build(self, info: vf.DatasetInfo) -> nn.Module:
         """Build the network for the classes of ``info``."""

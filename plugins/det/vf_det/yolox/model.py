@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
+
 from vf.data.sample import Batch
 from vf.nn.preprocess import Letterbox
-
 from vf_det.yolox.assign import Objects, assign
 from vf_det.yolox.csp import ConvBlock, CSPDarknet, stage_channels
 from vf_det.yolox.head import Head, Output, decode
@@ -116,19 +116,14 @@ class YOLOX(nn.Module):
         boxes = decode(output.boxes[image, cell], output.cells.take(cell))
         found = torch.bincount(image, minlength=len(batch)).tolist()
         parts = zip(boxes.split(found), scores.split(found), labels.split(found), strict=True)
-        rows = [
-            self._suppress(*part, sizes=batch.sizes[i], original=batch.original[i])
-            for i, part in enumerate(parts)
-        ]
+        rows = [self._suppress(*part, sizes=batch.sizes[i], original=batch.original[i]) for i, part in enumerate(parts)]
         table = torch.cat(rows).cpu()  # one copy from the device for the whole batch
         return [
             {"boxes": t[:, :4].contiguous(), "scores": t[:, 4].contiguous(), "labels": t[:, 5].long()}
             for t in table.split([len(r) for r in rows])
         ]
 
-    def _suppress(
-        self, boxes: Tensor, scores: Tensor, labels: Tensor, *, sizes: Tensor, original: Tensor
-    ) -> Tensor:
+    def _suppress(self, boxes: Tensor, scores: Tensor, labels: Tensor, *, sizes: Tensor, original: Tensor) -> Tensor:
         """Suppress within one image; returns [N,6]: XYXY in pixels of the decoded image, score, label."""
         if scores.numel() > NMS_CANDIDATES:
             scores, top = scores.topk(NMS_CANDIDATES)

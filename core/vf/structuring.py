@@ -60,7 +60,7 @@ class Structurer:
             return self._bad(node, path or "recipe", str(error))
 
     def _field(self, node: Node, hint: Any, field: attrs.Attribute[Any], path: str) -> Any:
-        value = self._value(node, hint, path)
+        value = self.value(node, hint, path)
         if value is _BAD or field.validator is None or value is None:
             return value
         try:
@@ -69,7 +69,8 @@ class Structurer:
             return self._bad(node, path, str(error))
         return value
 
-    def _value(self, node: Node, hint: Any, path: str) -> Any:
+    def value(self, node: Node, hint: Any, path: str) -> Any:
+        """Build what the annotation ``hint`` says."""
         if hint in KIND_OF:
             return self._component(node, KIND_OF[hint], path)
         if choices := getattr(hint, "choices", None):
@@ -80,7 +81,7 @@ class Structurer:
         if origin in (Union, types.UnionType):
             if node.value is None:
                 return None
-            return self._value(node, next(a for a in args if a is not type(None)), path)
+            return self.value(node, next(a for a in args if a is not type(None)), path)
         if origin is tuple:
             return self._tuple(node, args, path)
         if origin is dict:
@@ -124,13 +125,13 @@ class Structurer:
         if not open_ended and len(node.value) != len(args):
             return self._bad(node, path, f"expected {len(args)} items, got {len(node.value)}")
         hints = [args[0]] * len(node.value) if open_ended else list(args)
-        items = [self._value(n, h, f"{path}[{i}]") for i, (n, h) in enumerate(zip(node.value, hints, strict=True))]
+        items = [self.value(n, h, f"{path}[{i}]") for i, (n, h) in enumerate(zip(node.value, hints, strict=True))]
         return _BAD if any(i is _BAD for i in items) else tuple(items)
 
     def _dict(self, node: Node, hint: Any, path: str) -> Any:
         if not isinstance(node.value, dict):
             return self._bad(node, path, f"expected a mapping, got {_shown(node.value)}")
-        items = {k: self._value(n, hint, _join(path, k)) for k, n in node.value.items()}
+        items = {k: self.value(n, hint, _join(path, k)) for k, n in node.value.items()}
         return _BAD if any(i is _BAD for i in items.values()) else items
 
     def _scalar(self, node: Node, hint: Any, path: str) -> Any:

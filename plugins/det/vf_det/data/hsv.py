@@ -1,0 +1,39 @@
+"""Colour jitter in HSV space."""
+
+from __future__ import annotations
+
+import attrs
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+
+from vf.data.sample import Sample
+from vf_det.data.geometry import uniform
+
+
+class HsvJitter:
+    """Add a random amount to hue (a circle), saturation and value (cut at their ends); parts of the range."""
+
+    def __init__(self, *, hue: float, saturation: float, value: float, p: float) -> None:
+        self._most = (hue, saturation, value)
+        self._p = p
+
+    def __call__(self, sample: Sample) -> Sample:
+        """Change one image."""
+        if float(torch.rand(())) >= self._p:
+            return sample
+        hue, saturation, value = (uniform(-m, m) for m in self._most)
+        pixels = sample.image.as_subclass(Tensor).permute(1, 2, 0).contiguous().numpy()
+        hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
+        steps = np.arange(256)
+        tables = (
+            (steps + round(hue * 180)) % 180,
+            np.clip(steps + round(saturation * 255), 0, 255),
+            np.clip(steps + round(value * 255), 0, 255),
+        )
+        table = np.stack(tables, 1).astype(np.uint8)[None]
+        changed = cv2.cvtColor(cv2.LUT(hsv, table), cv2.COLOR_HSV2RGB)
+        image = tv_tensors.Image(torch.from_numpy(changed).permute(2, 0, 1).contiguous())
+        return attrs.evolve(sample, image=image)

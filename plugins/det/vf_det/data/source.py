@@ -1,0 +1,150 @@
+"""What the readers of label files share: problems collected, files listed, splits made, boxes checked."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from vf.data.annotations import Annotations
+from vf.data.decode import IMAGE_SUFFIXES
+from vf.errors import DataError
+
+MOST = 20
+"""Lines of one report; the rest is counted."""
+
+Box = tuple[float, float, float, float]
+Row = tuple[Box, int, bool, float]
+"""XYXY box, class index, crowd, area (NaN: width times height)."""
+
+
+@attrs.frozen(eq=False)
+class Part:
+    """One split as read."""
+
+    images: Path
+    """Folder that the names are relative to."""
+    annotations: Annotations
+
+
+@attrs.frozen(eq=False)
+class Source:
+    """A data set as read: its classes, splits and what there is to say about them."""
+
+    classes: tuple[str, ...]
+    parts: Mapping[str, Part]
+    notes: tuple[str, ...]
+    normalised: bool = False
+    """Whether boxes are parts of the image's size instead of pixels."""
+
+
+class Problems:
+    """One line for each mistake in the label files; all of them are found before any is raised."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._count = 0
+
+    def add(self, line: str) -> None:
+        """Note a mistake."""
+        self._count += 1
+        if self._count <= MOST:
+            self._lines.append(line)
+
+    def raise_any(self) -> None:
+        """Raise DataError where there was a mistake."""
+        if self._count > MOST:
+            self._lines.append(f"… and {self._count - MOST} mistakes more")
+        if self._lines:
+            raise DataError(*self._lines)
+
+
+class Tally:
+    """Counts what is mended silently elsewhere, to say it in one line with the first place."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, str]] = {}
+
+    def count(self, what: str, where: str) -> None:
+        """Count one."""
+        number, first = self._seen.get(what, (0, where))
+        self._seen[what] = (number + 1, first)
+
+    def notes(self) -> list[str]:
+        """One line for each kind."""
+        return [f"{what}: {number}, the first in {first}" for what, (number, first) in self._seen.items()]
+
+
+def check_box(box: Box, where: str, size: tuple[float, float] | None, tally: Tally) -> Box | None:
+    """Return the box cut at the image's edge (``size`` is width, height), or None where nothing is left of it."""
+    x1, y1, x2, y2 = box
+    if x2 == x1 or y2 == y1:
+        tally.count("boxes without area, left out", where)
+        return None
+    if size is None:
+        return box
+    cut = (max(0.0, x1), max(0.0, y1), min(size[0], x2), min(size[1], y2))
+    if cut[2] <= cut[0] or cut[3] <= cut[1]:
+        tally.count("boxes outside their image, left out", where)
+        return None
+    if max(abs(a - b) for a, b in zip(cut, box, strict=True)) > 1.0:
+        tally.count("boxes over the edge of their image, cut", where)
+    return cut
+
+
+def finite(values: Iterable[object]) -> bool:
+    """Whether all are numbers, neither infinite nor NaN."""
+    return all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values)
+
+
+def list_images(folder: Path) -> dict[str, str]:
+    """Return stem -> file name of the images right in a folder, sorted; empty where there is no folder."""
+    if not folder.is_dir():
+        return {}
+    names = sorted(entry.name for entry in os.scandir(folder))
+    return {Path(n).stem: n for n in names if Path(n).suffix.lower() in IMAGE_SUFFIXES}
+
+
+class FileIndex:
+    """Answers whether files exist, with one listing for each folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._listed: dict[Path, set[str]] = {}
+
+    def has(self, name: str) -> bool:
+        """Whether ``name`` exists under the root."""
+        folder, base = os.path.split(os.path.join(self._root, name))
+        if Path(folder) not in self._listed:
+            exists = os.path.isdir(folder)
+            self._listed[Path(folder)] = {e.name for e in os.scandir(folder)} if exists else set()
+        return base in self._listed[Path(folder)]
+
+
+def hold_out(names: Sequence[str], part: float) -> set[str]:
+    """Choose about ``part`` of the names by their hash, at least one where there are two: the same in every run."""
+    ranked = sorted(names, key=lambda n: hashlib.sha256(n.encode()).digest())
+    count = max(1, round(part * len(ranked))) if len(ranked) > 1 else 0
+    return set(ranked[:count])
+
+
+def check_classes(classes: Sequence[str], where: str, problems: Problems) -> None:
+    """Note an empty list and names that come twice."""
+    if not classes:
+        problems.add(f"{where}: names no class; there is nothing to learn")
+    for name in sorted({c for c in classes if list(classes).count(c) > 1}):
+        problems.add(f"{where}: class {name!r} is named twice")
+
+
+def empty_notes(parts: Mapping[str, Part]) -> list[str]:
+    """Say how many images have no object; they are kept, because they teach what is not an object."""
+    notes = []
+    for split, part in parts.items():
+        empty = int((part.annotations.counts == 0).sum())
+        if empty:
+            notes.append(f"{split}: kept {empty} of {len(part.annotations)} images without objects")
+    return notes
