@@ -170,7 +170,7 @@ def vf_commands(cli):
 QUICKSTART = """\
 # A net on a pond
 task: fish
-model: {name: net, width: 0.5}
+model: {name: net, width: 0.5, size: [8, 8]}
 data:
   name: pond
   path: pond

@@ -132,7 +132,7 @@ def _default(key: Mapping[str, Any]) -> str:
     if key["required"]:
         return "(required)"
     value = key["default"]
-    if value is None or value in ("", []):
+    if value is None or value in ("", [], {}):
         return "nothing"
     if isinstance(value, bool):
         return str(value).lower()

@@ -11,10 +11,10 @@ from typing import Any
 import attrs
 
 from vf import protocols
-from vf.structuring import Structurer, unstructure
 from vf.errors import ConfigError, did_you_mean, listed
 from vf.plugins import OURS, Plugins, plugins
 from vf.schema import config, field
+from vf.structuring import Structurer, unstructure
 from vf.training import Loader, Train
 from vf.yaml12 import Node, dump, parse, parse_file
 
@@ -160,7 +160,7 @@ def _install(task: str, found: Plugins) -> str:
 def _load(reference: str, found: Plugins, seen: tuple[Path, ...]) -> Node:
     path = locate(reference, found)
     if path.resolve() in seen:
-        raise ConfigError(f"{path}: extends itself by way of {listed(str(p) for p in seen)}")
+        raise ConfigError(f"{_display(path)}: extends itself by way of {listed(_display(p) for p in seen)}")
     tree = parse_file(path, _display(path))
     if not isinstance(tree.value, dict) or "extends" not in tree.value:
         return tree
@@ -235,6 +235,8 @@ def _put(tree: Node, steps: list[str], value: Node, origin: str) -> Node:
         return attrs.evolve(tree, value=items)
     if not isinstance(tree.value, dict):
         return _put(Node({}, origin), steps, value, origin)
+    if head.isdigit() and not tree.value:
+        raise ConfigError(f"{origin}: the recipe sets no list here that {head!r} could index; give the whole list")
     child = _put(tree.value.get(head, Node({}, origin)), rest, value, origin)
     if head == "name" and not rest and tree.value.get("name", value).value != value.value:
         return Node({"name": value}, origin)

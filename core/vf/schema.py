@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Literal, TypeVar, dataclass_transform
 
 import attrs
@@ -28,6 +29,8 @@ def field(
         validator: from this file (:func:`positive`, :func:`within` …) or any attrs validator that raises
             ValueError with a sentence of the form "must be > 0, got -1".
     """
+    if validator is not None:
+        validator = attrs.validators.optional(validator)  # whether nothing is allowed is a matter of the type
     return attrs.field(default=default, validator=validator, metadata={"help": help, "unit": unit})
 
 
@@ -101,7 +104,8 @@ class Duration:
         return max(1, round(exact))
 
     def __str__(self) -> str:
-        return f"{self.amount:g} {self.unit if self.amount != 1 else self.unit[:-1]}"
+        number = f"{Decimal(repr(float(self.amount))):f}".removesuffix(".0")  # exact, and never 1e+06
+        return f"{number} {self.unit if self.amount != 1 else self.unit[:-1]}"
 
 
 NEVER = Duration(0, "steps")

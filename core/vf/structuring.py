@@ -109,7 +109,7 @@ class Structurer:
 
     def _name(self, node: Node, noun: str, path: str) -> str | None:
         if not isinstance(node.value, dict):
-            self._bad(node, path, f"expected a mapping with the key 'name' of a {noun}, got {_shown(node.value)}")
+            self._bad(node, path, f"expected a mapping with the key 'name' (which {noun}), got {_shown(node.value)}")
         elif "name" not in node.value:
             self._bad(node, _join(path, "name"), f"required, but not set (which {noun})")
         elif not isinstance(node.value["name"].value, str):

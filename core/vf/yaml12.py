@@ -85,6 +85,10 @@ def _convert(node: yaml.Node, name: str, problems: list[str]) -> Node:
     if isinstance(node, yaml.SequenceNode):
         return Node([_convert(n, name, problems) for n in node.value], origin)
     if isinstance(node, yaml.ScalarNode):
+        kind = node.tag.rpartition(":")[2]
+        if kind in _SCHEMA and not re.fullmatch(_SCHEMA[kind][0], node.value):
+            problems.append(f"{origin}: {node.value!r} is tagged !!{kind} and is none")
+            return Node(None, origin)
         return Node(_scalar(node), origin, node.value)
     mapping: dict[str, Node] = {}
     for key, value in node.value:

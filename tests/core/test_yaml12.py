@@ -106,7 +106,8 @@ def test_merge_keys_mean_nothing_special() -> None:
         ("a: 1\n--- \nb: 2", ["f:2: not valid YAML: expected a single document in the stream but found another"]),
         ("a: b: c", ["f:1: not valid YAML: mapping values are not allowed here"]),
         ("a: \x01", ["f:1: not valid YAML: unacceptable character #x0001: special characters are not allowed"]),
-        ("a: !!int x", ["f:1: 'x' is not an int"]),
+        ("a: !!int x", ["f:1: 'x' is tagged !!int and is none"]),
+        ("a: !!bool 3", ["f:1: '3' is tagged !!bool and is none"]),
     ],
 )
 def test_what_is_refused(text: str, problems: list[str]) -> None:

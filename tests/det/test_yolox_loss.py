@@ -87,9 +87,7 @@ def test_a_perfect_prediction_costs_nothing() -> None:
 def test_without_pairs_every_loss_is_finite_and_differentiable() -> None:
     output, _, _ = one_pair([0.0] * 4, [0.0] * 4, iou=0.0)
     none = torch.zeros(0, dtype=torch.int64)
-    terms = losses(
-        output, Objects(torch.zeros(0, 4), none, none), Pairs(none, none, torch.zeros(0)), with_l1=True
-    )
+    terms = losses(output, Objects(torch.zeros(0, 4), none, none), Pairs(none, none, torch.zeros(0)), with_l1=True)
     assert {k: v.item() for k, v in terms.items()} == pytest.approx(
         {"loss_box": 0, "loss_obj": COUNT * math.log(2), "loss_cls": 0, "loss_l1": 0}
     )

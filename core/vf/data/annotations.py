@@ -47,6 +47,20 @@ class Annotations:
         counts: NDArray[np.int64] = np.diff(self.offsets)
         return counts
 
+    def select(self, images: Sequence[int]) -> Annotations:
+        """Return some of the images, in the order that is given."""
+        rows = np.concatenate([np.arange(0), *(np.arange(self.offsets[i], self.offsets[i + 1]) for i in images)])
+        names = [self.name(i).encode() for i in images]
+        return Annotations(
+            names=np.frombuffer(b"".join(names), np.uint8),
+            name_ends=np.cumsum([len(n) for n in names], dtype=np.int64),
+            offsets=np.cumsum([0, *self.counts[list(images)]], dtype=np.int64),
+            boxes=self.boxes[rows],
+            labels=self.labels[rows],
+            crowd=self.crowd[rows],
+            areas=self.areas[rows],
+        )
+
     def fingerprint(self, classes: Sequence[str]) -> str:
         """16 hex digits that change with any name, box, label or class."""
         digest = hashlib.sha256("\0".join(classes).encode())

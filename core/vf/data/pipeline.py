@@ -57,23 +57,27 @@ class TrainView(TorchDataset[Fitted | Failure]):
         sample = self._dataset[draw.index]
         original = sample.size
         for transform in self._transforms:
-            sample = self._apply(transform, sample, final=draw.final)
+            sample = apply_transform(transform, sample, self._pick, final=draw.final)
         return Fitted(drop_empty_boxes(self._preprocess.fit(sample, with_target=True)), original)
-
-    def _apply(self, transform: Callable[..., Any], sample: Sample, *, final: bool) -> Sample:
-        if final and getattr(transform, "skips_final", False):
-            return sample
-        if getattr(transform, "mixes", False):
-            mixed: Sample = sample if final else transform(sample, self._pick)
-            return mixed
-        if isinstance(transform, v2.Transform):
-            image, target = transform(sample.image, sample.target)
-            return attrs.evolve(sample, image=image, target=target)
-        changed: Sample = transform(sample)
-        return changed
 
     def _pick(self) -> Sample:
         return self._dataset[int(torch.randint(len(self._dataset), ()))]
+
+
+def apply_transform(
+    transform: Callable[..., Any], sample: Sample, pick: Callable[[], Sample], *, final: bool
+) -> Sample:
+    """Apply one transform of any kind; in the final phase those that mix images, or say so, are left out."""
+    if final and (getattr(transform, "mixes", False) or getattr(transform, "skips_final", False)):
+        return sample
+    if getattr(transform, "mixes", False):
+        mixed: Sample = transform(sample, pick)
+        return mixed
+    if isinstance(transform, v2.Transform):
+        image, target = transform(sample.image, sample.target)
+        return attrs.evolve(sample, image=image, target=target)
+    changed: Sample = transform(sample)
+    return changed
 
 
 class EvalView(TorchDataset[Fitted | Failure]):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -52,30 +53,35 @@ class CocoAP:
             self._labelled.append(_rows(number, boxes, target["labels"], crowd, areas))
 
     def state(self) -> dict[str, Any]:
-        """Images seen and their rows."""
-        return {"images": list(self._images), "found": list(self._found), "labelled": list(self._labelled)}
+        """Images seen, and two tables whose first column counts them."""
+        found, labelled = _table(self._found, 7), _table(self._labelled, 8)
+        return {"images": list(self._images), "found": torch.from_numpy(found), "labelled": torch.from_numpy(labelled)}
 
     def merge(self, states: Sequence[dict[str, Any]]) -> None:
-        """Join what several processes saw; an image that two of them saw counts once."""
-        seen: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        """Take what several processes saw instead of what this one holds; an image that two saw counts once."""
+        self._images, self._found, self._labelled = [], [], []
+        seen: set[str] = set()
         for state in states:
-            for id_, found, labelled in zip(state["images"], state["found"], state["labelled"], strict=True):
-                seen.setdefault(id_, (found, labelled))
-        self._images = sorted(seen)
-        self._found, self._labelled = [], []
-        for number, id_ in enumerate(self._images):
-            for rows, column in zip(seen[id_], (self._found, self._labelled), strict=True):
-                rows = rows.copy()
-                rows[:, 0] = number
-                column.append(rows)
+            found, labelled = (_split(state[key].numpy().copy(), len(state["images"])) for key in ("found", "labelled"))
+            for id_, *tables in zip(state["images"], found, labelled, strict=True):
+                if id_ in seen:
+                    continue
+                seen.add(id_)
+                for rows, column in zip(tables, (self._found, self._labelled), strict=True):
+                    rows[:, 0] = len(self._images)
+                    column.append(rows)
+                self._images.append(id_)
 
     def compute(self) -> dict[str, float | None]:
         """Return COCO's 12 numbers; None where there is no object to find."""
         self._per_class = [None] * len(self._classes)
-        labelled = np.concatenate([np.zeros((0, 8), np.float32), *self._labelled])
+        # Sorted by id, so that ties between scores fall alike whoever saw the images, and in which order.
+        order = np.argsort(np.array(self._images, dtype=np.str_), kind="stable")
+        found = _table([self._found[i] for i in order], 7)
+        labelled = _table([self._labelled[i] for i in order], 8)
         if not (labelled[:, 6] == 0).any():
             return dict.fromkeys(NUMBERS)
-        evaluator = self._evaluate(labelled)
+        evaluator = self._evaluate(found, labelled)
         self._per_class = [_mean(evaluator.eval["precision"][:, :, k, 0, -1]) for k in range(len(self._classes))]
         return {name: _known(value) for name, value in zip(NUMBERS, evaluator.stats, strict=False)}
 
@@ -83,13 +89,12 @@ class CocoAP:
         """AP of each class, as of the last :meth:`compute`."""
         return list(zip((f"AP {name}" for name in self._classes), self._per_class, strict=True))
 
-    def _evaluate(self, labelled: NDArray[np.float32]) -> Any:
+    def _evaluate(self, found: NDArray[np.float32], labelled: NDArray[np.float32]) -> Any:
         COCO, COCOeval = _backend(self.backend)  # noqa: N806 - they are classes
         with _silent():
             truth = COCO()
             truth.dataset = self._dataset(labelled)
             truth.createIndex()
-            found = np.concatenate([np.zeros((0, 7), np.float32), *self._found])
             results = COCO()
             results.dataset = {**truth.dataset, "annotations": _annotations(found, score=found[:, 6])}
             results.createIndex()
@@ -115,6 +120,18 @@ def _rows(number: int, boxes: Tensor, *columns: Tensor) -> NDArray[np.float32]:
     for i, column in enumerate(columns):
         rows[:, 5 + i] = column.cpu().numpy()
     return rows
+
+
+def _table(rows: Sequence[NDArray[np.float32]], width: int) -> NDArray[np.float32]:
+    """Join the rows of images, which are numbered anew in the order given."""
+    joined = np.concatenate([np.zeros((0, width), np.float32), *rows])
+    joined[:, 0] = np.repeat(np.arange(len(rows)), [len(r) for r in rows])
+    return joined
+
+
+def _split(table: NDArray[np.float32], images: int) -> list[NDArray[np.float32]]:
+    """Undo :func:`_table`."""
+    return np.split(table, np.searchsorted(table[:, 0], np.arange(1, images))) if images else []
 
 
 def _annotations(
@@ -153,10 +170,9 @@ def _backend(name: str) -> tuple[Any, Any]:
         from faster_coco_eval import COCO, COCOeval_faster
 
         return COCO, COCOeval_faster
-    from pycocotools.coco import COCO as SlowCOCO
-    from pycocotools.cocoeval import COCOeval
+    from pycocotools import coco, cocoeval
 
-    return SlowCOCO, COCOeval
+    return coco.COCO, cocoeval.COCOeval
 
 
 @contextlib.contextmanager

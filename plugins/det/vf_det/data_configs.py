@@ -151,7 +151,7 @@ class RandomAffine:
 class HsvJitter:
     """Change hue, saturation and value by random amounts (as YOLOX does)."""
 
-    hue: float = vf.field(default=0.014, help="largest turn, as a part of the circle", validator=vf.within(0, 0.5))
+    hue: float = vf.field(default=0.028, help="largest turn, as a part of the circle", validator=vf.within(0, 0.5))
     saturation: float = vf.field(default=0.12, help="largest change, as a part of the range", validator=vf.within(0, 1))
     value: float = vf.field(default=0.12, help="largest change, as a part of the range", validator=vf.within(0, 1))
     p: float = vf.field(default=1.0, help="probability", validator=vf.within(0, 1))

@@ -7,12 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 import vf
 from vf.protocols import Split
 
 if TYPE_CHECKING:
     from vf.protocols import Dataset
     from vf_det.data.source import Source
+
+
+def _names(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if isinstance(value, str):
+        raise ValueError(f"must be a list of names, got the text {value!r}")
 
 
 @vf.config
@@ -28,7 +35,7 @@ class _Files:
 
     def read(self) -> Source:
         """Read the label files."""
-        raise TypeError(f"{type(self).__name__} reads nothing")
+        raise NotImplementedError(f"{type(self).__name__} reads nothing")
 
     def info(self) -> vf.DatasetInfo:
         """Read the label files, once in a process; DataError with one line for each mistake in them."""
@@ -101,7 +108,9 @@ class Voc(_Files):
     Pixels are counted from 1 and both ends are inside, so a box becomes (xmin-1, ymin-1, xmax, ymax).
     """
 
-    classes: tuple[str, ...] = vf.field(default=(), help="names in order; empty: those in the labels, sorted")
+    classes: tuple[str, ...] = vf.field(
+        default=(), help="names in order; empty: those in the labels, sorted", validator=_names
+    )
     keep_difficult: bool = vf.field(default=False, help="train on objects marked difficult too")
 
     def read(self) -> Source:
@@ -125,7 +134,9 @@ class Yolo(_Files):
     images/SPLIT with labels/SPLIT, SPLIT/images with SPLIT/labels, or images with labels.
     """
 
-    names: tuple[str, ...] = vf.field(default=(), help="class names by id; empty: from data.yaml or classes.txt")
+    names: tuple[str, ...] = vf.field(
+        default=(), help="class names by id; empty: from data.yaml or classes.txt", validator=_names
+    )
 
     def read(self) -> Source:
         """Read the txt files."""
@@ -145,6 +156,8 @@ class Yolo(_Files):
 
 @functools.lru_cache(maxsize=8)
 def _read(config: _Files) -> Source:
+    if not Path(config.path).is_dir():
+        raise vf.DataError(f"{config.path}: no such folder; data.path names the folder of the data set")
     return config.read()
 
 

@@ -11,6 +11,7 @@ from torchvision import tv_tensors
 
 from vf.data.decode import decode
 from vf.data.sample import Sample
+from vf.errors import listed
 from vf.protocols import Finding
 from vf_det.data.source import Part, Source
 
@@ -34,6 +35,8 @@ class BoxDataset:
         return len(self._annotations)
 
     def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
         name = self._annotations.name(index)
         image = decode(Path(self._images, name))
         height, width = image.shape[-2:]
@@ -59,13 +62,14 @@ class BoxDataset:
 def findings(source: Source) -> list[Finding]:
     """Say what each split holds, and what would spoil a training."""
     found = [Finding("note", _histogram(split, part, source.classes)) for split, part in source.parts.items()]
+    found += [Finding("note", remark) for remark in source.remarks]
     train = source.parts.get("train")
     if train is None:
         return found
     known = set(train.annotations.labels.tolist())
     unseen = [name for k, name in enumerate(source.classes) if k not in known]
     if unseen:
-        found.append(Finding("warning", f"train: has no object of class {', '.join(unseen)}"))
+        found.append(Finding("warning", f"train: has no object of class {listed(unseen)}"))
     for split, part in source.parts.items():
         if split != "train" and (shared := _shared(train, part)):
             sentence = f"{len(shared)} images are in train and in {split}, the first {min(shared)}"

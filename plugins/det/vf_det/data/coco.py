@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,12 @@ from vf_det.data.source import (
     Problems,
     Row,
     Source,
-    Tally,
+    Tallies,
     check_box,
     check_classes,
     empty_notes,
     finite,
-    hold_out,
+    with_val,
 )
 
 
@@ -37,12 +38,14 @@ class Reader:
     """Category id -> class index."""
     classes: tuple[str, ...]
     problems: Problems
-    tally: Tally
+    tallies: Tallies
+    reading: Counter[str] = attrs.field(factory=Counter)
+    """How many boxes fit into their image, read one way or the other."""
 
 
 def read(root: Path, *, files: Mapping[str, str], folders: Mapping[str, str], holdout: float) -> Source:
     """Read a folder; DataError with one line for each mistake."""
-    problems, tally = Problems(), Tally()
+    problems, tallies = Problems(), Tallies()
     found = {split: _find(root, split, name) for split, name in files.items()}
     loaded = {split: (file, _load(file)) for split, file in found.items() if file is not None}
     if not loaded:
@@ -58,16 +61,15 @@ def read(root: Path, *, files: Mapping[str, str], folders: Mapping[str, str], ho
                 f"{file}: its categories ({listed(names)}) are not those of the other splits ({listed(classes)})"
             )
         classes = classes or names
-        reader = Reader(file, ids, names, problems, tally)
+        reader = Reader(file, ids, names, problems, tallies)
         images = _images(reader, data)
         folder = _folder(root, split, folders[split], file, images)
         parts[split] = Part(folder, _collect(reader, data, images, folder))
     problems.raise_any()
-    notes = []
-    if "val" not in parts and "test" not in parts:
-        parts, note = _split(parts["train"], holdout)
-        notes.append(note)
-    return Source(classes, parts, (*notes, *tally.notes(), *empty_notes(parts)))
+    parts, notes = with_val(parts, holdout)
+    return Source(
+        classes, parts, (*notes, *tallies.notes.lines(), *empty_notes(parts)), remarks=tuple(tallies.remarks.lines())
+    )
 
 
 def _find(root: Path, split: str, name: str) -> Path | None:
@@ -102,27 +104,39 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def _categories(file: Path, data: dict[str, Any], problems: Problems) -> tuple[dict[int, int], tuple[str, ...]]:
-    entries = []
+    entries: dict[int, str] = {}
     for entry in data["categories"]:
-        if not isinstance(entry, dict) or "id" not in entry or "name" not in entry:
-            problems.add(f"{file}: category {entry!r} lacks 'id' or 'name'")
+        if not isinstance(entry, dict) or type(entry.get("id")) is not int or not isinstance(entry.get("name"), str):
+            problems.add(f"{file}: category {entry!r} lacks a whole number under 'id' or a text under 'name'")
+        elif entry["id"] in entries:
+            problems.add(f"{file}: category id {entry['id']} is given twice")
         else:
-            entries.append((entry["id"], str(entry["name"])))
-    entries.sort()
-    names = tuple(name for _, name in entries)
+            entries[entry["id"]] = entry["name"]
+    ids = sorted(entries)
+    names = tuple(entries[id_] for id_ in ids)
     check_classes(names, f"{file}: categories", problems)
-    return {id_: k for k, (id_, _) in enumerate(entries)}, names
+    return {id_: k for k, id_ in enumerate(ids)}, names
 
 
 def _images(reader: Reader, data: dict[str, Any]) -> dict[int, dict[str, Any]]:
     images: dict[int, dict[str, Any]] = {}
+    owner: dict[str, int] = {}
     for number, image in enumerate(data["images"]):
-        if not isinstance(image, dict) or "id" not in image or "file_name" not in image:
-            reader.problems.add(f"{reader.file}: image {number} of the list lacks 'id' or 'file_name'")
+        good = isinstance(image, dict) and type(image.get("id")) in (int, str)
+        if not good or not isinstance(image.get("file_name"), str):
+            reader.problems.add(
+                f"{reader.file}: image {number} of the list lacks a number under 'id' or a text under 'file_name'"
+            )
         elif image["id"] in images:
             reader.problems.add(f"{reader.file}: image id {image['id']} is given twice")
+        elif image["file_name"] in owner:
+            ids = f"{owner[image['file_name']]} and {image['id']}"
+            reader.problems.add(
+                f"{reader.file}: image {image['file_name']!r} has two ids, {ids}; its boxes would be torn apart"
+            )
         else:
             images[image["id"]] = image
+            owner[image["file_name"]] = image["id"]
     return images
 
 
@@ -150,6 +164,7 @@ def _collect(reader: Reader, data: dict[str, Any], images: dict[int, dict[str, A
         taken = _row(reader, number, annotation, images)
         if taken:
             rows[annotation["image_id"]].append(taken)
+    _doubt_corners(reader)
     index, builder = FileIndex(folder), Builder()
     for id_, image in images.items():
         if not index.has(image["file_name"]):
@@ -167,11 +182,11 @@ def _row(reader: Reader, number: int, annotation: Any, images: dict[int, dict[st
         if key not in annotation:
             reader.problems.add(f"{where} has no {key!r}")
             return None
-    if annotation["image_id"] not in images:
+    if not _known(annotation["image_id"], images):
         reader.problems.add(f"{where} has image_id {annotation['image_id']}, and no image has this id")
         return None
-    if annotation["category_id"] not in reader.indices:
-        known = ", ".join(f"{id_} {reader.classes[k]}" for id_, k in list(reader.indices.items())[:12])
+    if not _known(annotation["category_id"], reader.indices):
+        known = listed(f"{id_} {reader.classes[k]}" for id_, k in reader.indices.items())
         reader.problems.add(f"{where} has category_id {annotation['category_id']}, not in categories ({known})")
         return None
     box = annotation["bbox"]
@@ -187,25 +202,29 @@ def _checked(reader: Reader, where: str, annotation: dict[str, Any], image: dict
         side, value = ("width", width) if width < 0 else ("height", height)
         reader.problems.add(f"{where}: {side} {value:g} < 0; bbox is x, y, width, height")
         return None
-    size = (float(image["width"]), float(image["height"])) if image.get("width") and image.get("height") else None
-    box = check_box((x, y, x + width, y + height), image["file_name"], size, reader.tally)
-    area = annotation.get("area")
+    sides: list[Any] = [image.get("width"), image.get("height")]
+    size = (float(sides[0]), float(sides[1])) if finite(sides) and min(sides) > 0 else None
+    if size:
+        reader.reading["as it should be"] += x + width <= size[0] + 1 and y + height <= size[1] + 1
+        reader.reading["as corners"] += x < width <= size[0] + 1 and y < height <= size[1] + 1
+        reader.reading["all"] += 1
+    box = check_box((x, y, x + width, y + height), image["file_name"], size, reader.tallies)
     if box is None:
         return None
+    area: Any = annotation.get("area")
     crowd = bool(annotation.get("iscrowd", 0))
     return box, reader.indices[annotation["category_id"]], crowd, float(area) if finite([area]) else math.nan
 
 
-def _split(whole: Part, holdout: float) -> tuple[dict[str, Part], str]:
-    """Hold a part of train out, because there is nothing else to validate on."""
-    a = whole.annotations
-    names = [a.name(i) for i in range(len(a))]
-    chosen = hold_out(names, holdout)
-    builders = {"train": Builder(), "val": Builder()}
-    for i, name in enumerate(names):
-        rows = a.rows(i)
-        columns = zip(a.boxes[rows].tolist(), a.labels[rows], a.crowd[rows], a.areas[rows], strict=True)
-        taken: list[Row] = [((b[0], b[1], b[2], b[3]), int(k), bool(c), float(s)) for b, k, c, s in columns]
-        builders["val" if name in chosen else "train"].add(name, taken)
-    note = f"there is no val split: {len(chosen)} of {len(names)} images are held out for it, chosen by hash"
-    return {split: Part(whole.images, b.freeze()) for split, b in builders.items()}, note
+def _known(id_: Any, among: Mapping[int, Any]) -> bool:
+    return type(id_) in (int, str) and id_ in among
+
+
+def _doubt_corners(reader: Reader) -> None:
+    """Note a file that gives corners: most boxes leave their image, and read as corners all would fit."""
+    fit, corners, count = (reader.reading[k] for k in ("as it should be", "as corners", "all"))
+    if corners == count and fit < 0.5 * count:
+        reader.problems.add(
+            f"{reader.file}: {count - fit} of {count} boxes leave their image; bbox looks like x1, y1, x2, y2, "
+            "where COCO has x, y, width, height"
+        )

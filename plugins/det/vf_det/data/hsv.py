@@ -14,7 +14,10 @@ from vf_det.data.geometry import uniform
 
 
 class HsvJitter:
-    """Add a random amount to hue (a circle), saturation and value (cut at their ends); parts of the range."""
+    """Add a random amount to hue (a circle), saturation and value (cut at their ends); parts of the range.
+
+    As YOLOX has it (arXiv 2107.08430), each of the three is left alone every second time.
+    """
 
     def __init__(self, *, hue: float, saturation: float, value: float, p: float) -> None:
         self._most = (hue, saturation, value)
@@ -24,7 +27,7 @@ class HsvJitter:
         """Change one image."""
         if float(torch.rand(())) >= self._p:
             return sample
-        hue, saturation, value = (uniform(-m, m) for m in self._most)
+        hue, saturation, value = (uniform(-m, m) * int(torch.randint(2, ())) for m in self._most)
         pixels = sample.image.as_subclass(Tensor).permute(1, 2, 0).contiguous().numpy()
         hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
         steps = np.arange(256)

@@ -38,6 +38,8 @@ class Source:
     classes: tuple[str, ...]
     parts: Mapping[str, Part]
     notes: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    """What is only of interest to someone who checks the data: tiny boxes and the like."""
     normalised: bool = False
     """Whether boxes are parts of the image's size instead of pixels."""
 
@@ -74,25 +76,48 @@ class Tally:
         number, first = self._seen.get(what, (0, where))
         self._seen[what] = (number + 1, first)
 
-    def notes(self) -> list[str]:
+    def lines(self) -> list[str]:
         """One line for each kind."""
         return [f"{what}: {number}, the first in {first}" for what, (number, first) in self._seen.items()]
 
 
-def check_box(box: Box, where: str, size: tuple[float, float] | None, tally: Tally) -> Box | None:
-    """Return the box cut at the image's edge (``size`` is width, height), or None where nothing is left of it."""
+@attrs.frozen
+class Tallies:
+    """Two kinds of lines: what was changed, and what is only worth a look."""
+
+    notes: Tally = attrs.field(factory=Tally)
+    remarks: Tally = attrs.field(factory=Tally)
+
+
+def check_box(
+    box: Box, where: str, size: tuple[float, float] | None, tallies: Tallies, *, pixels: bool = True
+) -> Box | None:
+    """Return the box cut at the image's edge, or None where nothing is left of it.
+
+    Args:
+        box: XYXY, x2 >= x1 and y2 >= y1.
+        where: names the box in a note.
+        size: width and height of the image; None: not known, nothing is cut.
+        pixels: the unit; if not, parts of the image's size, whose ``size`` is (1, 1).
+    """
     x1, y1, x2, y2 = box
     if x2 == x1 or y2 == y1:
-        tally.count("boxes without area, left out", where)
+        tallies.notes.count("boxes without area, left out", where)
         return None
     if size is None:
         return box
     cut = (max(0.0, x1), max(0.0, y1), min(size[0], x2), min(size[1], y2))
-    if cut[2] <= cut[0] or cut[3] <= cut[1]:
-        tally.count("boxes outside their image, left out", where)
+    width, height = cut[2] - cut[0], cut[3] - cut[1]
+    if width <= 0 or height <= 0:
+        tallies.notes.count("boxes outside their image, left out", where)
         return None
-    if max(abs(a - b) for a, b in zip(cut, box, strict=True)) > 1.0:
-        tally.count("boxes over the edge of their image, cut", where)
+    # Tools round, so a little over the edge is nothing to speak of.
+    if max(abs(a - b) for a, b in zip(cut, box, strict=True)) > (1.0 if pixels else 0.01):
+        tallies.notes.count("boxes over the edge of their image, cut", where)
+    if pixels and min(width, height) < 2:
+        tallies.remarks.count("boxes thinner than 2 px", where)
+    if width * height > 0.98 * size[0] * size[1]:
+        tallies.remarks.count("boxes that cover over 98 % of their image", where)
     return cut
 
 
@@ -130,6 +155,28 @@ def hold_out(names: Sequence[str], part: float) -> set[str]:
     ranked = sorted(names, key=lambda n: hashlib.sha256(n.encode()).digest())
     count = max(1, round(part * len(ranked))) if len(ranked) > 1 else 0
     return set(ranked[:count])
+
+
+def with_val(parts: Mapping[str, Part], holdout: float) -> tuple[dict[str, Part], list[str]]:
+    """Hold a part of train out where there is no val split; a test split is not for choosing the best step.
+
+    Returns:
+        the splits, and what to say about them.
+    """
+    train = parts.get("train")
+    if train is None or "val" in parts or len(train.annotations) < 2:
+        return dict(parts), []
+    names = [train.annotations.name(i) for i in range(len(train.annotations))]
+    chosen = hold_out(names, holdout)
+    cut = {
+        split: attrs.evolve(train, annotations=train.annotations.select(images))
+        for split, images in {
+            "train": [i for i, name in enumerate(names) if name not in chosen],
+            "val": [i for i, name in enumerate(names) if name in chosen],
+        }.items()
+    }
+    note = f"there is no val split: {len(chosen)} of {len(names)} images of train are held out for it, chosen by hash"
+    return {**cut, **{split: part for split, part in parts.items() if split not in cut}}, [note]
 
 
 def check_classes(classes: Sequence[str], where: str, problems: Problems) -> None:

@@ -7,22 +7,23 @@ from pathlib import Path
 from xml.parsers import expat
 
 import attrs
+import numpy as np
 
 from vf.data.annotations import Builder
-from vf.errors import DataError, did_you_mean
+from vf.errors import DataError, did_you_mean, listed
 from vf_det.data.source import (
     Box,
     Part,
     Problems,
     Row,
     Source,
-    Tally,
+    Tallies,
     check_box,
     check_classes,
     empty_notes,
     finite,
-    hold_out,
     list_images,
+    with_val,
 )
 
 
@@ -47,8 +48,8 @@ class Page:
 
 def read(root: Path, *, classes: tuple[str, ...], keep_difficult: bool, holdout: float) -> Source:
     """Read a folder in VOC's layout; DataError with one line for each mistake."""
-    problems, tally = Problems(), Tally()
-    stems, notes = _splits(root, holdout)
+    problems, tallies = Problems(), Tallies()
+    stems = _splits(root)
     folder = next(
         (root / n for n in ("JPEGImages", "images", "Annotations") if list_images(root / n)), root / "JPEGImages"
     )
@@ -58,7 +59,7 @@ def read(root: Path, *, classes: tuple[str, ...], keep_difficult: bool, holdout:
         raise DataError(f"{root}: holds no images: no *.xml in {root / 'Annotations'}")
     names = classes or tuple(sorted({t.name for p in pages.values() if p for t in p.objects}))
     check_classes(names, str(root / "Annotations") if not classes else "data.classes", problems)
-    rows = {s: _rows(root / "Annotations" / f"{s}.xml", p, names, problems, tally) for s, p in pages.items() if p}
+    rows = {s: _rows(root / "Annotations" / f"{s}.xml", p, names, problems, tallies) for s, p in pages.items() if p}
     for stem, page in pages.items():
         if page and stem not in images:
             problems.add(f"{root / 'Annotations' / stem}.xml: its image {page.filename or stem!r} is not in {folder}")
@@ -67,35 +68,47 @@ def read(root: Path, *, classes: tuple[str, ...], keep_difficult: bool, holdout:
     for split, members in stems.items():
         builder = Builder()
         for stem in members:
-            builder.add(images[stem], [_relaxed(r, keep_difficult and split == "train") for r in rows[stem]])
+            builder.add(images[stem], rows[stem])
         parts[split] = Part(folder, builder.freeze())
-    return Source(names, parts, (*notes, *tally.notes(), *empty_notes(parts)))
+    parts, notes = with_val(parts, holdout)
+    if keep_difficult and "train" in parts:
+        parts["train"] = _all_easy(parts["train"])
+    notes += _unlabelled(root, folder, images)
+    return Source(
+        names, parts, (*notes, *tallies.notes.lines(), *empty_notes(parts)), remarks=tuple(tallies.remarks.lines())
+    )
 
 
-def _relaxed(row: Row, keep: bool) -> Row:
-    return (row[0], row[1], False, row[3]) if keep else row
+def _all_easy(part: Part) -> Part:
+    flat = part.annotations
+    return attrs.evolve(part, annotations=attrs.evolve(flat, crowd=np.zeros_like(flat.crowd)))
 
 
-def _splits(root: Path, holdout: float) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the stems of each split, and what to say about a split that was made."""
+def _unlabelled(root: Path, folder: Path, images: dict[str, str]) -> list[str]:
+    """Count images that have no XML file; they are left out, because nobody said that they are empty."""
+    stems = {p.stem for p in (root / "Annotations").glob("*.xml")}
+    bare = [name for stem, name in images.items() if stem not in stems]
+    return (
+        [f"{len(bare)} images in {folder.name} have no XML file and are left out, the first {bare[0]}"] if bare else []
+    )
+
+
+def _splits(root: Path) -> dict[str, list[str]]:
+    """Return the stems of each split."""
     lists = {s: root / "ImageSets" / "Main" / f"{s}.txt" for s in ("train", "val", "test", "trainval")}
-    found = {s: _listed(file) for s, file in lists.items() if file.is_file()}
+    found = {s: _listed(root, file) for s, file in lists.items() if file.is_file()}
     trainval = found.pop("trainval", None)
     if "train" not in found and trainval:
         found["train"] = [s for s in trainval if s not in set(found.get("val", ()))]
     if not found:
         found = {"train": sorted(p.stem for p in (root / "Annotations").glob("*.xml"))}
-    if set(found) == {"train"} and found["train"]:
-        chosen = hold_out(found["train"], holdout)
-        whole = found["train"]
-        found = {"train": [s for s in whole if s not in chosen], "val": [s for s in whole if s in chosen]}
-        note = f"there is no val split: {len(chosen)} of {len(whole)} images are held out for it, chosen by hash"
-        return found, [note]
-    return {s: found[s] for s in ("train", "val", "test") if s in found}, []
+    return {s: found[s] for s in ("train", "val", "test") if found.get(s)}
 
 
-def _listed(file: Path) -> list[str]:
-    return [line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+def _listed(root: Path, file: Path) -> list[str]:
+    """Return the names in a list of images; the lists of one class have a 1, 0 or -1 after each."""
+    lines = [line.strip() for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines()]
+    return [n if (root / "Annotations" / f"{n}.xml").is_file() else n.split()[0] for n in lines if n]
 
 
 def _page(path: Path, problems: Problems) -> Page | None:
@@ -107,7 +120,7 @@ def _page(path: Path, problems: Problems) -> Page | None:
     def start(tag: str, _: dict[str, str]) -> None:
         stack.append(tag)
         text.clear()
-        if stack[-2:] == ["annotation", "object"]:
+        if tag == "object" and len(stack) == 2:
             page.objects.append(Thing(parser.CurrentLineNumber))
 
     def end(tag: str) -> None:
@@ -141,17 +154,17 @@ def _take(page: Page, where: tuple[str, ...], text: str) -> None:
             page.objects[-1].corners[key] = text
 
 
-def _rows(path: Path, page: Page, names: tuple[str, ...], problems: Problems, tally: Tally) -> list[Row]:
+def _rows(path: Path, page: Page, names: tuple[str, ...], problems: Problems, tallies: Tallies) -> list[Row]:
     rows: list[Row] = []
     size = _size(page)
     for thing in page.objects:
         where = f"{path}:{thing.line}"
         if thing.name not in names:
             hint = did_you_mean(thing.name, names)
-            problems.add(f"{where}: class {thing.name!r} is not in data.classes ({', '.join(names)}){hint}")
+            problems.add(f"{where}: class {thing.name!r} is not in data.classes ({listed(names)}){hint}")
             continue
         box = _box(thing, where, problems)
-        box = check_box(box, path.stem, size, tally) if box else None
+        box = check_box(box, path.stem, size, tallies) if box else None
         if box:
             rows.append((box, names.index(thing.name), thing.difficult, math.nan))
     return rows

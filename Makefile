@@ -1,0 +1,33 @@
+# Needs python3 and make, nothing else: the first target that is called makes .venv.
+PYTHON ?= python3
+PLUGINS := det
+DEV := build hatchling editables mypy pytest ruff types-PyYAML
+BIN := .venv/bin
+
+.PHONY: train test lint wheels clean
+
+train: .venv/ready
+	$(BIN)/vf run train --task det
+
+test: .venv/ready
+	$(BIN)/pytest
+
+lint: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# Isolated builds would each fetch hatchling; the one of .venv does the same.
+wheels: .venv/ready
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+	for plugin in $(PLUGINS); do $(BIN)/python -m build --wheel --no-isolation --outdir dist plugins/$$plugin || exit 1; done
+
+.venv/ready: pyproject.toml constraints.txt $(PLUGINS:%=plugins/%/pyproject.toml)
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt $(DEV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e . $(PLUGINS:%=-e plugins/%)
+	touch $@
+
+clean:
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache

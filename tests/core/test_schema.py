@@ -1,0 +1,85 @@
+"""Validators and durations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+import vf
+from vf.schema import Duration
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad", "sentence"),
+    [
+        (vf.positive(), [1, 0.1], 0, "must be > 0, got 0"),
+        (vf.at_least(1), [1, 2], 0, "must be >= 1, got 0"),
+        (vf.at_least(0.5), [0.5], 0.25, "must be >= 0.5, got 0.25"),
+        (vf.within(0, 1), [0, 0.5, 1], 1.5, "must be from 0 to 1, got 1.5"),
+        (vf.within(0, 1), [], float("nan"), "must be from 0 to 1, got nan"),
+        (vf.each(vf.positive()), [[], [1, 2]], [1, -1], "must be > 0, got -1"),
+        (vf.each(vf.positive(), length=2), [[1, 2]], [1], "must have 2 items, got 1"),
+    ],
+)
+def test_validators(rule: Any, good: list[Any], bad: Any, sentence: str) -> None:
+    for value in good:
+        rule(None, None, value)
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        rule(None, None, bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "unit", "written"),
+    [
+        ("12 epochs", 12, "epochs", "12 epochs"),
+        ("1 epoch", 1, "epochs", "1 epoch"),
+        ("0.5 epochs", 0.5, "epochs", "0.5 epochs"),
+        ("9000 steps", 9000, "steps", "9000 steps"),
+        (" 1 step ", 1, "steps", "1 step"),
+        ("0 steps", 0, "steps", "0 steps"),
+        ("1234567 steps", 1234567, "steps", "1234567 steps"),
+        ("0.333333333333 epochs", 0.333333333333, "epochs", "0.333333333333 epochs"),
+        ("0.00000001 epochs", 1e-8, "epochs", "0.00000001 epochs"),
+        ("12345678 steps", 12345678, "steps", "12345678 steps"),
+    ],
+)
+def test_durations_are_read_and_written(text: str, amount: float, unit: str, written: str) -> None:
+    duration = Duration.parse(text)
+    assert (duration.amount, duration.unit, str(duration)) == (amount, unit, written)
+    assert Duration.parse(str(duration)) == duration
+
+
+@pytest.mark.parametrize("text", ["12", "epochs", "12epochs", "-1 epochs", "12 hours", "1e3 steps", ""])
+def test_durations_without_number_and_unit(text: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"^expected a number with its unit like '12 epochs' or '9000 steps', got "
+    ) as e:
+        Duration.parse(text)
+    assert repr(text) in str(e.value)
+
+
+def test_half_a_step() -> None:
+    with pytest.raises(ValueError, match=r"^expected a whole number of steps, got '0.5 steps'$"):
+        Duration.parse("0.5 steps")
+
+
+@pytest.mark.parametrize(
+    ("text", "steps_per_epoch", "steps"),
+    [("0 epochs", 10, 0), ("2 epochs", 10, 20), ("0.5 epochs", 3, 2), ("0.01 epochs", 3, 1), ("7 steps", 10, 7)],
+)
+def test_durations_in_steps(text: str, steps_per_epoch: float, steps: int) -> None:
+    assert Duration.parse(text).steps(steps_per_epoch) == steps
+
+
+def test_configs_are_frozen_and_keyword_only() -> None:
+    @vf.config
+    class Thing:
+        size: int = vf.field(default=1, help="of it", unit="px")
+
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        Thing().size = 2  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Thing(3)  # type: ignore[misc]
+    assert attrs.fields(Thing).size.metadata == {"help": "of it", "unit": "px"}  # type: ignore[arg-type,misc]

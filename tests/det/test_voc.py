@@ -1,0 +1,108 @@
+"""Pascal VOC: what is read, and every sentence about what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from vf.errors import DataError
+from vf.testing import check_dataset
+from vf_det.format_configs import Voc
+
+Write = Callable[..., Path]
+
+
+def test_contract(voc: Write) -> None:
+    check_dataset(Voc(path=str(voc())))
+
+
+def test_pixels_are_counted_from_one_and_difficult_is_for_evaluation_only(voc: Write) -> None:
+    config = Voc(path=str(voc()))
+    assert config.info().classes == ("cat", "dog")
+    assert config.build("train")[0].target["boxes"].tolist() == [[0, 1, 10, 20]]
+    target = config.build("val")[0].target
+    assert target["boxes"].tolist() == [[0, 1, 10, 20], [4, 4, 40, 30]]
+    assert target["labels"].tolist() == [1, 0]
+    assert target["iscrowd"].tolist() == [False, True]
+
+
+def test_difficult_objects_can_be_trained_on(voc: Write) -> None:
+    assert len(Voc(path=str(voc()), keep_difficult=True).build("train")[0].target["boxes"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        ({"train": "a\n", "val": "b\n"}, {"train": 1, "val": 1}),
+        ({"trainval": "a\nb\n", "val": "b 1\n"}, {"train": 1, "val": 1}),
+        ({"train": "a\n", "test": "b\n"}, {"train": 1, "test": 1}),
+        ({"test": "a\nb\n"}, {"test": 2}),
+    ],
+)
+def test_splits(voc: Write, lists: dict[str, str], expected: dict[str, int]) -> None:
+    assert dict(Voc(path=str(voc(lists=lists))).info().num_samples) == expected
+
+
+def test_a_split_is_made_and_said_where_there_is_none(voc: Write) -> None:
+    info = Voc(path=str(voc(lists={"train": "a\nb\n"}))).info()
+    assert dict(info.num_samples) == {"train": 1, "val": 1}
+    assert info.notes == ("there is no val split: 1 of 2 images are held out for it, chosen by hash",)
+
+
+def test_a_box_without_area_is_left_out_and_said(voc: Write) -> None:
+    root = voc(lambda t: t.replace("<xmax>10<", "<xmax>1<"))
+    assert Voc(path=str(root)).info().notes[0] == "boxes without area, left out: 1, the first in a"
+
+
+@pytest.mark.parametrize(
+    ("edit", "line", "sentence"),
+    [
+        (lambda t: t.replace("<xmax>10<", "<xmax>0<"), 4, "xmax 0 < xmin 1; a box is xmin, ymin, xmax, ymax"),
+        (
+            lambda t: t.replace("<xmax>10</xmax>", ""),
+            4,
+            "expected numbers xmin, ymin, xmax, ymax in <bndbox>, got {'xmin': '1', 'ymin': '2', 'ymax': '20'}",
+        ),
+        (lambda t: t.replace("</object>", "</objekt>", 1), 8, "not valid XML: mismatched tag"),
+    ],
+)
+def test_mistakes_are_one_line_with_their_place(
+    voc: Write, edit: Callable[[str], str], line: int, sentence: str
+) -> None:
+    root = voc(edit)
+    with pytest.raises(DataError) as error:
+        Voc(path=str(root)).info()
+    assert error.value.problems[0] == f"{root}/Annotations/a.xml:{line}: {sentence}"
+
+
+def test_a_class_outside_the_list_names_the_near_one(voc: Write) -> None:
+    root = voc()
+    with pytest.raises(DataError) as error:
+        Voc(path=str(root), classes=("cat", "dgo")).info()
+    assert error.value.problems[0] == (
+        f"{root}/Annotations/a.xml:4: class 'dog' is not in data.classes (cat, dgo); did you mean 'dgo'?"
+    )
+
+
+def test_files_that_are_not_there(voc: Write) -> None:
+    root = voc(lists={"train": "a\n", "val": "zz\n"})
+    (root / "JPEGImages" / "a.jpg").unlink()
+    with pytest.raises(DataError) as error:
+        Voc(path=str(root)).info()
+    assert error.value.problems == (
+        f"{root}/Annotations/zz.xml: no such file; it is listed in ImageSets/Main",
+        f"{root}/Annotations/a.xml: its image 'a.jpg' is not in {root}/JPEGImages",
+    )
+
+
+def test_an_empty_data_set(tmp_path: Path) -> None:
+    (tmp_path / "Annotations").mkdir()
+    with pytest.raises(DataError) as error:
+        Voc(path=str(tmp_path)).info()
+    assert error.value.problems == (f"{tmp_path}: holds no images: no *.xml in {tmp_path}/Annotations",)
+
+
+def test_sniff(tmp_path: Path, voc: Write) -> None:
+    assert Voc.sniff(str(tmp_path)) is None
+    assert Voc.sniff(str(voc())) == {"path": str(tmp_path)}
