@@ -13,6 +13,7 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+
 from vf.errors import SetupError
 from vf.protocols import DatasetInfo
 from vf.testing import check_metric

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torchvision import tv_tensors
+
 from vf.data.pipeline import apply_transform
 from vf.data.sample import Sample
 from vf.data.seeding import seeded

@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+
 from vf.data.shapes import CLASSES, Settings, scene
 from vf.errors import ConfigError
 from vf.recipes import resolve

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from vf.errors import DataError
 from vf.testing import check_dataset
 from vf_det.format_configs import Voc
 
 Write = Callable[..., Path]
+BCCD = Path(__file__).parents[3] / "shared" / "data" / "bccd_voc"
 
 
 def test_contract(voc: Write) -> None:
@@ -29,6 +31,12 @@ def test_pixels_are_counted_from_one_and_difficult_is_for_evaluation_only(voc: W
 
 def test_difficult_objects_can_be_trained_on(voc: Write) -> None:
     assert len(Voc(path=str(voc()), keep_difficult=True).build("train")[0].target["boxes"]) == 2
+
+
+def test_objects_held_out_stay_difficult(voc: Write) -> None:
+    config = Voc(path=str(voc(lists={"trainval": "a\nb\n"})), keep_difficult=True)
+    assert config.build("train")[0].target["iscrowd"].tolist() == [False, False]
+    assert config.build("val")[0].target["iscrowd"].tolist() == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +104,26 @@ def test_files_that_are_not_there(voc: Write) -> None:
     )
 
 
+def test_images_that_nobody_labelled_are_left_out_and_said(voc: Write) -> None:
+    root = voc()
+    for stem in ("c", "d"):
+        (root / "JPEGImages" / f"{stem}.jpg").write_bytes(b"")
+    notes = Voc(path=str(root)).info().notes
+    assert notes == ("2 images in JPEGImages have no XML file and are left out, the first c.jpg",)
+
+
+def test_names_with_spaces_in_a_list(voc: Write) -> None:
+    root = voc(lists={"train": "a b\nb\n"})
+    for folder, suffix in (("Annotations", "xml"), ("JPEGImages", "jpg")):
+        (root / folder / f"a.{suffix}").rename(root / folder / f"a b.{suffix}")
+    assert sum(Voc(path=str(root)).info().num_samples.values()) == 2
+
+
+def test_classes_as_a_text_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^must be a list of names, got the text 'cat'$"):
+        Voc(path="x", classes="cat")  # type: ignore[arg-type]
+
+
 def test_an_empty_data_set(tmp_path: Path) -> None:
     (tmp_path / "Annotations").mkdir()
     with pytest.raises(DataError) as error:
@@ -106,3 +134,13 @@ def test_an_empty_data_set(tmp_path: Path) -> None:
 def test_sniff(tmp_path: Path, voc: Write) -> None:
     assert Voc.sniff(str(tmp_path)) is None
     assert Voc.sniff(str(voc())) == {"path": str(tmp_path)}
+
+
+@pytest.mark.skipif(not BCCD.is_dir(), reason="../shared is not here")
+def test_blood_cells_with_their_two_empty_boxes() -> None:
+    config = Voc(path=str(BCCD))
+    info = config.info()
+    assert info.classes == ("Platelets", "RBC", "WBC")
+    assert dict(info.num_samples) == {"train": 205, "val": 87, "test": 72}
+    assert info.notes == ("boxes without area, left out: 2, the first in BloodImage_00338",)
+    assert {f.level for f in config.check()} == {"note"}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from vf.errors import DataError
 from vf.testing import check_dataset
 from vf_det.format_configs import Yolo
@@ -44,6 +45,46 @@ def test_flat_folders_with_classes_txt_are_split(yolo: Write) -> None:
     assert info.notes[0] == "there is no val split: 1 of 2 images are held out for it, chosen by hash"
 
 
+@pytest.mark.parametrize(
+    "described",
+    [
+        "train: images/train\nval: images/val\n",
+        "path: {parent}\ntrain: {name}/images/train\nval: {name}/images/val\n",
+        "train: ../images/train\nval: ../images/val\n",  # as Roboflow writes them
+        "train: [images/train]\nval: {parent}/{name}/images/val\ntest: ../test/images\n",
+        "train: train.txt\nval: images/val\n",
+    ],
+)
+def test_data_yaml_says_where_images_lie(yolo: Write, described: str) -> None:
+    root = yolo()
+    (root / "train.txt").write_text(f"./images/train/train1.jpg\n{root}/images/train/train1.jpg\n\n")
+    text = described.format(parent=root.parent, name=root.name)
+    (root / "data.yaml").write_text("names: [cat, dog]\n" + text)
+    config = Yolo(path=str(root))
+    assert dict(config.info().num_samples) == {"train": 1, "val": 1}
+    assert len(config.build("train")[0].target["boxes"]) == 2
+
+
+def test_a_folder_that_data_yaml_names_and_is_not_there(yolo: Write) -> None:
+    root = yolo(names="names: [cat, dog]\ntrain: pictures\n")
+    with pytest.raises(DataError) as error:
+        Yolo(path=str(root)).info()
+    assert error.value.problems == (f"{root}/data.yaml: train: no such folder or list 'pictures' under {root}",)
+
+
+def test_what_is_mended_is_said(yolo: Write) -> None:
+    root = yolo("0 .5 .5 0 .5\n0 .9 .9 .5 .5\n0 .5 .5 1 1\n")
+    config = Yolo(path=str(root))
+    file = f"{root}/labels/train/train1.txt"
+    assert config.info().notes == (
+        f"boxes without area, left out: 1, the first in {file}:1",
+        f"boxes over the edge of their image, cut: 1, the first in {file}:2",
+    )
+    assert config.check()[2].text == f"boxes that cover over 98 % of their image: 1, the first in {file}:3"
+    boxes = config.build("train")[0].target["boxes"]
+    assert boxes[0].tolist() == pytest.approx([26, 19.5, 40, 30])
+
+
 def test_an_image_without_a_label_file_is_kept_and_said(yolo: Write) -> None:
     root = yolo()
     (root / "labels" / "train" / "train1.txt").unlink()
@@ -58,6 +99,10 @@ def test_an_image_without_a_label_file_is_kept_and_said(yolo: Write) -> None:
     [
         ("\n7 .5 .5 .1 .1\n", ":2: class id 7 is not in 0..1 (cat, dog)"),
         ("0 .5 .5 .1\n", ":1: expected 5 numbers 'class cx cy w h', got 4"),
+        (
+            "0 .1 .1 .2 .1 .2 .2\n",
+            ":1: expected 5 numbers 'class cx cy w h', got 7; outlines of masks are not read",
+        ),
         ("cat .5 .5 .1 .1\n", ":1: expected numbers 'class cx cy w h', got 'cat .5 .5 .1 .1'"),
         ("0 523 .5 .1 .1\n", ":1: cx 523 is not in 0..1; boxes are parts of the image's size"),
         ("0 .5 .5 .1 nan\n", ":1: h nan is not in 0..1; boxes are parts of the image's size"),
@@ -86,7 +131,8 @@ def test_no_label_at_all(yolo: Write) -> None:
     with pytest.raises(DataError) as error:
         Yolo(path=str(root)).info()
     assert error.value.problems == (
-        f"{root}: looked for labels at labels/train/train1.txt (from images/train/train1.jpg): not found for 2 of 2 images",
+        f"{root}: looked for labels at labels/train/train1.txt (from images/train/train1.jpg): "
+        "not found for 2 of 2 images",
     )
 
 

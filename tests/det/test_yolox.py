@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+
 from vf.data.sample import Batch
 from vf.protocols import DatasetInfo
 from vf_det import model_configs

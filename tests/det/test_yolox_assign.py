@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+
 from vf_det.yolox.assign import Objects, Pairs, assign
 from vf_det.yolox.head import STRIDES, Cells, Output, decode, encode
 

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from vf_det.yolox.assign import Objects, Pairs
 from vf_det.yolox.head import Cells, Output, encode
 from vf_det.yolox.loss import losses, paired_iou

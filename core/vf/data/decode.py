@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torchvision import io, tv_tensors
+from numpy.typing import NDArray
+from torchvision import tv_tensors
 
 from vf.errors import DataError
 
@@ -19,15 +20,16 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 def decode(source: Path | bytes, *, name: str | None = None) -> tv_tensors.Image:
     """Decode an image file or its bytes.
 
-    JPEG and PNG go through torchvision (libjpeg-turbo), the rest through OpenCV. Grey becomes three equal
-    channels, an alpha channel is dropped, 16 bits become 8, and the EXIF orientation is applied.
+    Grey becomes three equal channels, an alpha channel is dropped, 16 bits become 8, and the EXIF orientation is
+    applied. OpenCV does it for every kind of file: torchvision's decoders, which give the same pixels in the same
+    time, are deprecated since 0.29.
 
     Args:
         source: a path, or the encoded bytes.
         name: what messages call the image; default: the path.
 
     Returns:
-        uint8 [3,H,W] RGB.
+        uint8 [3,H,W] RGB, a view of rows of pixels (channels last in memory).
 
     Raises:
         DataError: the file is missing, empty, cut off, or no image.
@@ -36,9 +38,16 @@ def decode(source: Path | bytes, *, name: str | None = None) -> tv_tensors.Image
     name = name or (str(source) if isinstance(source, Path) else "image")
     if not data:
         raise DataError(f"{name}: is empty (0 bytes); expected an image")
-    if data.startswith((_JPEG, _PNG)):
-        return tv_tensors.Image(_torchvision(data, name))
-    return tv_tensors.Image(_opencv(data, name))
+    kind = "JPEG" if data.startswith(_JPEG) else "PNG" if data.startswith(_PNG) else ""
+    # Decoders fill what is cut off with grey and say nothing.
+    if (kind == "JPEG" and not _jpeg_ends(data)) or (kind == "PNG" and data.rfind(b"IEND") < 0):
+        raise DataError(f"{name}: image is truncated: the {kind} ends after {len(data)} bytes without its end marker")
+    pixels = _pixels(data)
+    if pixels is None and kind:
+        raise DataError(f"{name}: is damaged: it starts as a {kind} and cannot be decoded")
+    if pixels is None:
+        raise DataError(f"{name}: is not an image that can be read; its first bytes are {data[:8]!r}")
+    return tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
 
 
 def _read(path: Path) -> bytes:
@@ -48,22 +57,6 @@ def _read(path: Path) -> bytes:
         raise DataError(f"{path}: no such image") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _torchvision(data: bytes, name: str) -> torch.Tensor:
-    kind, ends = ("JPEG", _jpeg_ends) if data.startswith(_JPEG) else ("PNG", _png_ends)
-    if not ends(data):
-        # Decoders fill a cut-off JPEG with grey and say nothing.
-        raise DataError(f"{name}: image is truncated: the {kind} ends after {len(data)} bytes without its end marker")
-    buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    try:
-        image = io.decode_image(buffer, mode=io.ImageReadMode.RGB, apply_exif_orientation=True)
-    except RuntimeError:
-        if (reread := _try_opencv(data)) is not None:
-            return reread
-        raise DataError(f"{name}: is damaged: it starts as a {kind} and cannot be decoded") from None
-    pixels: torch.Tensor = image if image.dtype == torch.uint8 else (image.int() >> 8).to(torch.uint8)
-    return pixels
 
 
 def _jpeg_ends(data: bytes) -> bool:
@@ -84,18 +77,9 @@ def _jpeg_ends(data: bytes) -> bool:
     return at < len(data) and data.rfind(b"\xff\xd9", at) >= 0
 
 
-def _png_ends(data: bytes) -> bool:
-    return data.rfind(b"IEND") >= 0
-
-
-def _opencv(data: bytes, name: str) -> torch.Tensor:
-    if (image := _try_opencv(data)) is None:
-        raise DataError(f"{name}: is not an image that can be read; its first bytes are {data[:8]!r}")
-    return image
-
-
-def _try_opencv(data: bytes) -> torch.Tensor | None:
-    level = cv2.utils.logging.setLogLevel(0)  # it would print what the error that follows says
+def _pixels(data: bytes) -> NDArray[np.uint8] | None:
+    """Return [H,W,3] RGB, or None where OpenCV cannot read it."""
+    level = cv2.utils.logging.setLogLevel(0)  # it would print what the caller says
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
@@ -104,4 +88,4 @@ def _try_opencv(data: bytes) -> torch.Tensor | None:
         cv2.utils.logging.setLogLevel(level)
     if pixels is None:
         return None
-    return torch.from_numpy(np.ascontiguousarray(pixels[:, :, ::-1].transpose(2, 0, 1)))
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), np.uint8)

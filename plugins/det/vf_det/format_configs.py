@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,7 +159,14 @@ class Yolo(_Files):
 def _read(config: _Files) -> Source:
     if not Path(config.path).is_dir():
         raise vf.DataError(f"{config.path}: no such folder; data.path names the folder of the data set")
-    return config.read()
+    # Millions of small objects that all stay alive: looking for dead ones takes 40 % of the time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return config.read()
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _hash(text: str) -> str:

@@ -66,7 +66,7 @@ def warp(sample: Sample, matrix: NDArray[np.float64], *, smallest: float) -> Sam
     centred = matrix.copy()
     centred[:, 2] += matrix[:, :2] @ np.array([0.5, 0.5]) - 0.5
     warped = cv2.warpAffine(pixels, centred, (width, height), flags=cv2.INTER_LINEAR, borderValue=GREY)
-    image = tv_tensors.Image(torch.from_numpy(warped).permute(2, 0, 1).contiguous())
+    image = tv_tensors.Image(torch.from_numpy(warped).permute(2, 0, 1))
     if "boxes" not in sample.target:
         return Sample(image, sample.target, sample.id)
     boxes = moved_boxes(sample.target["boxes"].as_subclass(Tensor), matrix)

@@ -124,9 +124,7 @@ def _images(reader: Reader, data: dict[str, Any]) -> dict[int, dict[str, Any]]:
     for number, image in enumerate(data["images"]):
         good = isinstance(image, dict) and type(image.get("id")) in (int, str)
         if not good or not isinstance(image.get("file_name"), str):
-            reader.problems.add(
-                f"{reader.file}: image {number} of the list lacks a number under 'id' or a text under 'file_name'"
-            )
+            reader.problems.add(f"{reader.file}: image {number} of the list lacks 'id' or 'file_name'")
         elif image["id"] in images:
             reader.problems.add(f"{reader.file}: image id {image['id']} is given twice")
         elif image["file_name"] in owner:
@@ -223,7 +221,7 @@ def _known(id_: Any, among: Mapping[int, Any]) -> bool:
 def _doubt_corners(reader: Reader) -> None:
     """Note a file that gives corners: most boxes leave their image, and read as corners all would fit."""
     fit, corners, count = (reader.reading[k] for k in ("as it should be", "as corners", "all"))
-    if corners == count and fit < 0.5 * count:
+    if count > 2 and corners == count and fit < 0.5 * count:
         reader.problems.add(
             f"{reader.file}: {count - fit} of {count} boxes leave their image; bbox looks like x1, y1, x2, y2, "
             "where COCO has x, y, width, height"

@@ -38,5 +38,5 @@ class HsvJitter:
         )
         table = np.stack(tables, 1).astype(np.uint8)[None]
         changed = cv2.cvtColor(cv2.LUT(hsv, table), cv2.COLOR_HSV2RGB)
-        image = tv_tensors.Image(torch.from_numpy(changed).permute(2, 0, 1).contiguous())
+        image = tv_tensors.Image(torch.from_numpy(changed).permute(2, 0, 1))
         return attrs.evolve(sample, image=image)

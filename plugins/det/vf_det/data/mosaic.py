@@ -58,7 +58,7 @@ class Mosaic:
             right, below = bool(quarter % 2), bool(quarter // 2)
             window = (x if right else 0, y if below else 0, width if right else x, height if below else y)
             targets.append(self._lay(canvas, source, window, right=right, below=below))
-        image = tv_tensors.Image(torch.from_numpy(canvas).permute(2, 0, 1).contiguous())
+        image = tv_tensors.Image(torch.from_numpy(canvas).permute(2, 0, 1))
         return Sample(image, join(targets, self._size), sample.id)
 
     def _lay(
@@ -100,7 +100,7 @@ class Mixup:
         canvas = np.full((height, width, 3), GREY, np.uint8)
         paste(canvas, other.image, place, window)
         pixels = cv2.addWeighted(_pixels(sample.image), 0.5, canvas, 0.5, 0)
-        image = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1).contiguous())
+        image = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
         added = moved_labels(other, place, sample.size, window, smallest=self._smallest)
         return Sample(image, join([sample.target, added], sample.size), sample.id)
 

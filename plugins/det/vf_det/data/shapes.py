@@ -30,5 +30,5 @@ class ShapesDataset:
             "labels": torch.from_numpy(made.labels),
             "masks": tv_tensors.Mask(torch.from_numpy(made.masks)),
         }
-        image = tv_tensors.Image(torch.from_numpy(made.image).permute(2, 0, 1).contiguous())
+        image = tv_tensors.Image(torch.from_numpy(made.image).permute(2, 0, 1))
         return Sample(image, target, f"shapes/{self._split}/{index:06d}")

@@ -163,4 +163,6 @@ def _orphans(reading: Reading, images: set[str]) -> None:
         place = reading.root / folder
         for file in sorted(place.glob("*.txt")) if place.is_dir() else []:
             if os.path.join(folder, file.name) not in known and file.name != "classes.txt":
-                reading.problems.add(f"{file}: has no image of this name in {yolo_files.images_of(folder)}")
+                reading.problems.add(
+                    f"{file}: has no image of this name in {reading.root / yolo_files.images_of(folder)}"
+                )

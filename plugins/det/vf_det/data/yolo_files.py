@@ -63,7 +63,7 @@ def _images(place: Path, root: Path) -> list[str]:
         found.sort()
     else:
         found = []
-    return [os.path.relpath(p, root) for p in found]
+    return list(dict.fromkeys(os.path.relpath(p, root) for p in found))
 
 
 def label_of(image: str) -> str:
