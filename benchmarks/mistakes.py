@@ -20,6 +20,7 @@ from typing import Any
 
 import attrs
 from PIL import Image
+
 from vf.data.shapes import CLASSES, Settings, scene
 
 RECIPE = """\

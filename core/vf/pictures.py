@@ -85,9 +85,10 @@ def _box(
     left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
     high, wide = bottom - top + 4, right - left + 6
     y = y1 - high if y1 >= high else y1
-    canvas.rectangle((x1, y, x1 + wide, y + high), fill=rgb)
+    x = max(0.0, min(x1, canvas.im.size[0] - wide))
+    canvas.rectangle((x, y, x + wide, y + high), fill=rgb)
     ink = (0, 0, 0) if 0.3 * rgb[0] + 0.59 * rgb[1] + 0.11 * rgb[2] > 140 else (255, 255, 255)
-    canvas.text((x1 + 3 - left, y + 2 - top), text, fill=ink, font=font)
+    canvas.text((x + 3 - left, y + 2 - top), text, fill=ink, font=font)
 
 
 def save_train_batch(batch: Batch, classes: Sequence[str], path: Path, *, most: int = 16, cell: int = 320) -> None:
@@ -98,9 +99,9 @@ def save_train_batch(batch: Batch, classes: Sequence[str], path: Path, *, most: 
     grid(pictures, cell=cell).save(path, quality=92)
 
 
-def grid(pictures: Sequence[Image.Image], *, cell: int) -> Image.Image:
-    """Lay pictures in a nearly square grid of cells, each scaled to fit its cell."""
-    columns = math.ceil(math.sqrt(len(pictures)))
+def grid(pictures: Sequence[Image.Image], *, cell: int, columns: int | None = None) -> Image.Image:
+    """Lay pictures in a grid of cells, nearly square where ``columns`` is not given, each scaled to fit its cell."""
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
     rows = math.ceil(len(pictures) / columns)
     sheet = Image.new("RGB", (columns * cell, rows * cell), (32, 32, 32))
     for i, picture in enumerate(pictures):

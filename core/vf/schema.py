@@ -103,6 +103,11 @@ class Duration:
         exact = self.amount * (steps_per_epoch if self.unit == "epochs" else 1)
         return max(1, round(exact))
 
+    def due(self, step: int, steps_per_epoch: float) -> bool:
+        """Whether a whole number of these lengths ends at optimizer step ``step``; a length of zero never does."""
+        exact = self.amount * (steps_per_epoch if self.unit == "epochs" else 1)
+        return exact > 0 and round(round(step / max(exact, 1.0)) * max(exact, 1.0)) == step
+
     def __str__(self) -> str:
         number = f"{Decimal(repr(float(self.amount))):f}".removesuffix(".0")  # exact, and never 1e+06
         return f"{number} {self.unit if self.amount != 1 else self.unit[:-1]}"

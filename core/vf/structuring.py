@@ -198,6 +198,8 @@ def _named(value: Any, plugins: Plugins, hint: Any) -> dict[str, str]:
 
 
 def _key_hint(key: str, fields: Mapping[str, Any]) -> str:
+    if key == "num_classes":
+        return "; the class list comes from the data"  # what users of other suites try first
     return did_you_mean(key, fields) or (f"; known: {', '.join(fields)}" if fields else "; it has no keys")
 
 

@@ -52,7 +52,9 @@ def check_plugin(module: ModuleType) -> None:
     probe = f"import sys, {module.__name__}; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{module.__name__}: cannot be imported by itself: {done.stderr.strip()[-300:]}"
-    assert done.stdout.strip() == "[]", f"{module.__name__}: importing it imports {done.stdout.strip()}; import in build()"
+    assert done.stdout.strip() == "[]", (
+        f"{module.__name__}: importing it imports {done.stdout.strip()}; import in build()"
+    )
 
 
 def check_config(cls: type[Any], name: str) -> None:
@@ -105,7 +107,8 @@ def check_detector(config: ModelConfig) -> None:
 def _check_losses(model: nn.Module, batch: Batch, boxes: tuple[int, ...]) -> None:
     model.zero_grad()
     losses = model(batch)
-    assert isinstance(losses, dict) and losses, f"forward in training gives {type(losses).__name__}, expected losses by name"  # noqa: PT018
+    assert isinstance(losses, dict), f"forward in training gives {type(losses).__name__}, expected losses by name"
+    assert losses, "forward in training gives no losses"
     for name, value in losses.items():
         assert value.ndim == 0, f"loss {name!r} has shape {tuple(value.shape)}, expected a scalar"
         assert math.isfinite(value.item()), f"loss {name!r} is {value.item()} for images with {boxes} objects"
@@ -135,7 +138,7 @@ def check_dataset(config: DatasetConfig, *, most: int = 4) -> None:
     assert info.num_samples, "info() names no split"
     for split, count in info.num_samples.items():
         assert split in SPLITS, f"split {split!r} is not one of {', '.join(SPLITS)}"
-        dataset = config.build(split)  # type: ignore[arg-type]
+        dataset = config.build(split)
         assert len(dataset) == count, f"{split}: info() says {count} samples, the data set has {len(dataset)}"
         for index in range(min(most, count)):
             _check_sample(dataset[index], len(info.classes))
@@ -147,10 +150,11 @@ def _check_sample(sample: Sample, num_classes: int) -> None:
     where = f"sample {sample.id!r}"
     assert isinstance(sample.image, tv_tensors.Image), f"{where}: image is no tv_tensors.Image"
     assert sample.image.dtype == torch.uint8, f"{where}: image is {sample.image.dtype}, expected uint8"
-    assert sample.image.ndim == 3 and sample.image.shape[0] == 3, f"{where}: image has shape {tuple(sample.image.shape)}"  # noqa: PT018
+    assert sample.image.shape[:-2] == (3,), f"{where}: image has shape {tuple(sample.image.shape)}, expected 3 × h × w"
     labels = sample.target.get("labels")
     if labels is not None and labels.numel():
-        assert 0 <= int(labels.min()) and int(labels.max()) < num_classes, f"{where}: a label is no class index"  # noqa: PT018
+        assert int(labels.min()) >= 0, f"{where}: a label is below 0"
+        assert int(labels.max()) < num_classes, f"{where}: a label is no class index; there are {num_classes} classes"
     boxes = sample.target.get("boxes")
     if boxes is not None:
         assert isinstance(boxes, tv_tensors.BoundingBoxes), f"{where}: boxes are no tv_tensors.BoundingBoxes"
@@ -170,7 +174,9 @@ def check_transform(config: TransformConfig, sample: Sample) -> Sample:
         with seeded(1, 2, 3):
             results.append(apply_transform(transform, sample, lambda: copy.deepcopy(before), final=False))
     assert torch.equal(sample.image, before.image), "the transform writes into the image that it is given"
-    assert torch.equal(results[0].image, results[1].image), "the same seed gives another image; draw from torch's generator"
+    assert torch.equal(results[0].image, results[1].image), (
+        "the same seed gives another image; draw from torch's generator"
+    )
     _check_sample(results[0], 1 + max([0, *sample.target.get("labels", torch.zeros(0)).flatten().tolist()]))
     pickle.dumps(transform)
     return results[0]

@@ -83,3 +83,19 @@ def test_configs_are_frozen_and_keyword_only() -> None:
     with pytest.raises(TypeError):
         Thing(3)  # type: ignore[misc]
     assert attrs.fields(Thing).size.metadata == {"help": "of it", "unit": "px"}  # type: ignore[arg-type,misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "steps_per_epoch", "expected"),
+    [
+        ("3 steps", 2.5, [3, 6, 9]),
+        ("1 epochs", 2.5, [2, 5, 8, 10]),  # 2.5, 5, 7.5, 10; halves go to the even step
+        ("2 epochs", 2.5, [5, 10]),
+        ("10 epochs", 0.9, [9]),
+        ("1 epochs", 0.4, [*range(1, 11)]),  # shorter than a step
+        ("0 steps", 2.5, []),
+    ],
+)
+def test_when_a_length_is_due(text: str, steps_per_epoch: float, expected: list[int]) -> None:
+    length = Duration.parse(text)
+    assert [step for step in range(1, 11) if length.due(step, steps_per_epoch)] == expected

@@ -39,6 +39,7 @@ def model(keys: str) -> Any:
             "xyz: 2",
             "model.xyz: unknown key; known: width, depth, act, size, bias, note, weights, rates, anchor",
         ),
+        ("num_classes: 3", "model.num_classes: unknown key; the class list comes from the data"),
         ("width: wide", "model.width: expected float, got str 'wide'"),
         ("width: true", "model.width: expected float, got bool True"),
         ("width: ", "model.width: expected float, got nothing"),

@@ -144,7 +144,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_it_reaches_the_weights(t
 
 
 def test_a_broken_image_stops_the_run_with_its_name(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="^square 7: is broken$"):
+    with pytest.raises(DataError, match=r"^square 7: is broken$"):
         run(tmp_path, recipe(data__broken=7))
 
 

@@ -29,8 +29,7 @@ class Saver(Callback):
 
     def step_done(self, state: State) -> None:
         """Save where it is time; the step's evaluation is over."""
-        every = state.resolved.recipe.train.save_every.steps(state.steps_per_epoch)
-        due = bool(every) and state.step % every == 0
+        due = state.resolved.recipe.train.save_every.due(state.step, state.steps_per_epoch)
         new_best = state.best_step == state.step
         if due or new_best or state.stop or state.step == state.total_steps:
             self.save(state)

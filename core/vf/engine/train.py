@@ -28,7 +28,6 @@ def train(training: Training) -> State:
     """
     state, train = training.state, training.state.resolved.recipe.train
     final_from = state.total_steps - train.final.steps(state.steps_per_epoch)
-    eval_every = train.eval_every.steps(state.steps_per_epoch)
     passes = iter(training.batches(start=state.step, final_from=final_from))
     state.model.train()
     if state.step > final_from:
@@ -40,7 +39,7 @@ def train(training: Training) -> State:
                 _begin_final_phase(state.model)
             _take_step(state, passes)
             training.call("after_step")
-            if state.step == state.total_steps or (eval_every and state.step % eval_every == 0):
+            if state.step == state.total_steps or train.eval_every.due(state.step, state.steps_per_epoch):
                 _evaluate(training)
                 training.call("after_evaluate")
             training.call("step_done")

@@ -124,10 +124,7 @@ def check_box(
 
 def finite(values: Iterable[object]) -> bool:
     """Whether all are numbers, neither infinite nor NaN."""
-    for value in values:  # a loop, because this runs three times for each object of a data set
-        if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
-            return False
-    return True
+    return all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in values)
 
 
 def list_images(folder: Path) -> dict[str, str]:
