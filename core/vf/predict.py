@@ -17,6 +17,7 @@ from torchvision import tv_tensors
 from vf import pictures
 from vf.data.collate import Collate
 from vf.data.decode import IMAGE_SUFFIXES, decode
+from vf.data.loader import init_worker, usable_cores
 from vf.data.pipeline import Failure, Fitted
 from vf.data.sample import Batch, Sample
 from vf.engine.build import preprocess_of
@@ -139,7 +140,8 @@ class Predictor:
             ImageFiles(files),
             batch_size=batch_size,
             collate_fn=list,
-            num_workers=min(workers, len(files) // batch_size),
+            num_workers=min(workers, usable_cores(), len(files) // batch_size),
+            worker_init_fn=init_worker,
         )
         for items in loader:
             yield from (item.kind(*item.problems) for item in items if isinstance(item, Failure))

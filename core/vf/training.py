@@ -172,7 +172,9 @@ class Loader:
     """How samples reach the loop."""
 
     workers: int = field(
-        default=2, help="processes that decode and augment; 0: in the training process", validator=at_least(0)
+        default=2,
+        help="processes that decode and augment, at most one per core; 0: in the training process",
+        validator=at_least(0),
     )
     prefetch: int = field(default=2, help="batches that each worker prepares ahead", validator=positive())
     eval_batch_size: int = field(default=16, help="of test and validation", unit="images", validator=positive())

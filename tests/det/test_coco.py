@@ -122,9 +122,17 @@ def test_mistakes_are_one_line_with_their_place(coco: Write, change: Callable[[A
     assert first == f"{root}/train.json: {sentence.format(root=root)}"
 
 
-def test_all_mistakes_come_at_once_up_to_a_limit(coco: Write) -> None:
+def test_mistakes_of_one_cause_are_one_line(coco: Write) -> None:
     def change(data: dict[str, Any]) -> None:
         data["annotations"] = [{"id": i, "image_id": 1, "category_id": 5} for i in range(30)]
+
+    with pytest.raises(DataError, match=r"annotation 0 has no 'bbox' \(and 29 more like it\)$"):
+        Coco(path=str(coco(change))).info()
+
+
+def test_all_mistakes_come_at_once_up_to_a_limit(coco: Write) -> None:
+    def change(data: dict[str, Any]) -> None:
+        data["annotations"] = [{"id": i, "image_id": 1, "category_id": 5, "bbox": str(i)} for i in range(30)]
 
     with pytest.raises(DataError) as error:
         Coco(path=str(coco(change))).info()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -50,19 +51,25 @@ def eval_batches(
     return Batches(DataLoader(view, batch_sampler=groups, **options), len(groups))
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _options(fill: int, workers: int, prefetch: int, pin: bool) -> dict[str, Any]:
+    workers = min(workers, usable_cores())
     return {
         "num_workers": workers,
         "collate_fn": Collate(fill=fill),
         "pin_memory": pin,
-        "worker_init_fn": _init_worker if workers else None,
+        "worker_init_fn": init_worker if workers else None,
         "prefetch_factor": prefetch if workers else None,
         # Its own generator, or each new loader would draw from the global one and change the training.
         "generator": torch.Generator().manual_seed(0),
     }
 
 
-def _init_worker(index: int) -> None:
+def init_worker(index: int) -> None:
     """Leave Ctrl-C to the training process, and the cores to the other workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)

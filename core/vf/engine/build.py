@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import attrs
 from torch import nn
 
 from vf.console import Console, metric
-from vf.data.loader import Batches, eval_batches, train_batches
+from vf.data.loader import Batches, eval_batches, train_batches, usable_cores
 from vf.data.pipeline import EvalView, TrainView
 from vf.data.sampler import TrainSampler
 from vf.data.seeding import seed_everything
@@ -199,7 +198,7 @@ def _introduce(state: State, console: Console, num_train: int, num_val: int) -> 
     console.say(f"run   {state.folder}")
     console.say(
         f"model {type(recipe.model).__name__}, {parameters / 1e6:.2f} M parameters, {state.precision.device} "
-        f"({os.cpu_count()} cores), {state.precision.name}"
+        f"({usable_cores()} cores), {state.precision.name}"
     )
     console.say(
         f"data  {num_train} images to train on, {num_val} to validate on, {len(state.info.classes)} classes: "

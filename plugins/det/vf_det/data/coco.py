@@ -166,7 +166,8 @@ def _collect(reader: Reader, data: dict[str, Any], images: dict[int, dict[str, A
     index, builder = FileIndex(folder), Builder()
     for id_, image in images.items():
         if not index.has(image["file_name"]):
-            reader.problems.add(f"{reader.file}: image {image['file_name']!r} (id {id_}) is not in {folder}")
+            line = f"{reader.file}: image {image['file_name']!r} (id {id_}) is not in {folder}"
+            reader.problems.add(line, cause=(reader.file, folder))
         builder.add(image["file_name"], rows[id_])
     return builder.freeze()
 
@@ -178,14 +179,15 @@ def _row(reader: Reader, number: int, annotation: Any, images: dict[int, dict[st
     where = f"{reader.file}: annotation {annotation.get('id', f'{number} of the list')}"
     for key in ("image_id", "category_id", "bbox"):
         if key not in annotation:
-            reader.problems.add(f"{where} has no {key!r}")
+            reader.problems.add(f"{where} has no {key!r}", cause=(reader.file, key))
             return None
     if not _known(annotation["image_id"], images):
         reader.problems.add(f"{where} has image_id {annotation['image_id']}, and no image has this id")
         return None
     if not _known(annotation["category_id"], reader.indices):
         known = listed(f"{id_} {reader.classes[k]}" for id_, k in reader.indices.items())
-        reader.problems.add(f"{where} has category_id {annotation['category_id']}, not in categories ({known})")
+        line = f"{where} has category_id {annotation['category_id']}, not in categories ({known})"
+        reader.problems.add(line, cause=(reader.file, "category_id", annotation["category_id"]))
         return None
     box = annotation["bbox"]
     if not isinstance(box, list) or len(box) != 4 or not finite(box):

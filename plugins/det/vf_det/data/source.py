@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -48,21 +49,25 @@ class Problems:
     """One line for each mistake in the label files; all of them are found before any is raised."""
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._count = 0
+        self._first: dict[object, str] = {}
+        self._count: Counter[object] = Counter()
 
-    def add(self, line: str) -> None:
-        """Note a mistake."""
-        self._count += 1
-        if self._count <= MOST:
-            self._lines.append(line)
+    def add(self, line: str, *, cause: Hashable = None) -> None:
+        """Note a mistake; those of one ``cause`` (a class misspelt everywhere) become one line, the first."""
+        key = line if cause is None else cause
+        self._first.setdefault(key, line)
+        self._count[key] += 1
 
     def raise_any(self) -> None:
         """Raise DataError where there was a mistake."""
-        if self._count > MOST:
-            self._lines.append(f"… and {self._count - MOST} mistakes more")
-        if self._lines:
-            raise DataError(*self._lines)
+        lines = [
+            f"{line} (and {more} more like it)" if (more := self._count[key] - 1) else line
+            for key, line in self._first.items()
+        ]
+        if len(lines) > MOST:
+            lines[MOST:] = [f"… and {len(lines) - MOST} mistakes more"]
+        if lines:
+            raise DataError(*lines)
 
 
 class Tally:

@@ -62,7 +62,10 @@ def read(root: Path, *, classes: tuple[str, ...], keep_difficult: bool, holdout:
     rows = {s: _rows(root / "Annotations" / f"{s}.xml", p, names, problems, tallies) for s, p in pages.items() if p}
     for stem, page in pages.items():
         if page and stem not in images:
-            problems.add(f"{root / 'Annotations' / stem}.xml: its image {page.filename or stem!r} is not in {folder}")
+            problems.add(
+                f"{root / 'Annotations' / stem}.xml: its image {page.filename or stem!r} is not in {folder}",
+                cause=folder,
+            )
     problems.raise_any()
     parts = {}
     for split, members in stems.items():
@@ -161,7 +164,9 @@ def _rows(path: Path, page: Page, names: tuple[str, ...], problems: Problems, ta
         where = f"{path}:{thing.line}"
         if thing.name not in names:
             hint = did_you_mean(thing.name, names)
-            problems.add(f"{where}: class {thing.name!r} is not in data.classes ({listed(names)}){hint}")
+            problems.add(
+                f"{where}: class {thing.name!r} is not in data.classes ({listed(names)}){hint}", cause=thing.name
+            )
             continue
         box = _box(thing, where, problems)
         box = check_box(box, path.stem, size, tallies) if box else None

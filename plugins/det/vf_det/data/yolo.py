@@ -116,7 +116,7 @@ def _rows(reading: Reading, image: str) -> list[Row]:
     label = yolo_files.label_of(image)
     reading.images += 1
     if not (reading.root / image).is_file():
-        reading.problems.add(f"{reading.root / image}: no such image; it is listed")
+        reading.problems.add(f"{reading.root / image}: no such image; it is listed", cause="no such image")
     try:
         # Whatever is no text shows up as a malformed number then, with its line.
         text = (reading.root / label).read_text(encoding="utf-8-sig", errors="replace")
@@ -142,7 +142,7 @@ def _row(reading: Reading, where: str, words: list[str]) -> Row | None:
         return None
     if not 0 <= label < len(reading.names):
         last = len(reading.names) - 1
-        reading.problems.add(f"{where}: class id {label} is not in 0..{last} ({listed(reading.names)})")
+        reading.problems.add(f"{where}: class id {label} is not in 0..{last} ({listed(reading.names)})", cause=label)
         return None
     for name, value in zip(("cx", "cy", "w", "h"), values, strict=True):
         if not finite([value]) or not 0 <= value <= 1.01:
