@@ -1,6 +1,6 @@
 """What the engine costs over a bare torch loop: the same model, the same tensors, in turn, in one run.
 
-    python benchmarks/loop.py [--rounds 8] [--steps 25] [--image 160] [--batch 16]
+    python benchmarks/loop.py [--rounds 16] [--steps 25] [--image 160] [--batch 16]
 
 Prints the median step of both and the median of the rounds' ratios. Logging to log.jsonl and TensorBoard, the
 check for losses that are not finite, and the clipping of gradients are on in the engine; the bare loop clips too.
@@ -93,7 +93,7 @@ def engine(training: Training, batches: list[Batch]) -> list[float]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    for name, default in (("rounds", 8), ("steps", 25), ("image", 160), ("batch", 16)):
+    for name, default in (("rounds", 16), ("steps", 25), ("image", 160), ("batch", 16)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     ratios, bares, engines = [], [], []
@@ -102,8 +102,10 @@ def main() -> None:
             build = lambda: make(options.steps, options.image, options.batch, Path(name))  # noqa: E731
             training = build()
             batches = list(itertools.islice(training.batches(start=0, final_from=options.steps), 8))
-            one = bare(build(), batches, options.steps)[1:]
-            other = engine(training, batches)
+            if turn % 2:
+                one, other = bare(build(), batches, options.steps)[1:], engine(training, batches)
+            else:
+                other, one = engine(training, batches), bare(build(), batches, options.steps)[1:]
         if turn == 0:
             continue  # warms up
         bares.append(statistics.median(one))

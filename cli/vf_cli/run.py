@@ -48,7 +48,7 @@ def train(
         sys.exit(_resume(resume))
     from vf.launch import Job
     from vf.recipes import resolve
-    from vf.runs import new_run
+    from vf.runs import discard_unstarted, new_run
 
     resolved = resolve(recipe, task=task, data=data, overrides=overrides)
     if dry_run is not None:
@@ -57,7 +57,12 @@ def train(
     folder = new_run(out, _run_name(resolved.source))
     job = Job(action="train", folder=str(folder), recipe=resolved.yaml(), source=resolved.source)
     job.write()
-    sys.exit(_launch(resolved, job))
+    try:
+        code = _launch(resolved, job)
+    except (VFError, KeyboardInterrupt):
+        discard_unstarted(folder)
+        raise
+    sys.exit(code)
 
 
 def _run_name(source: str) -> str:
@@ -183,4 +188,6 @@ def infer(
 
 def _save_picture(result: Any, path: Path, threshold: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    result.draw(threshold=threshold).save(path.with_suffix(".jpg"), quality=92)
+    # a.png becomes a.png.jpg, because an a.jpg may lie beside it.
+    name = path.name if path.suffix.lower() in (".jpg", ".jpeg") else f"{path.name}.jpg"
+    result.draw(threshold=threshold).save(path.with_name(name), quality=92)

@@ -9,8 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from vf.errors import RunError
-
-JOB = "job.json"
+from vf.runs import JOB, RECIPE
 
 
 @attrs.frozen(kw_only=True)
@@ -32,7 +31,7 @@ class Job:
     def write(self) -> Path:
         """Write the job into its run folder, and the recipe beside it."""
         folder = Path(self.folder)
-        (folder / "recipe.yaml").write_text(self.recipe, encoding="utf-8")
+        (folder / RECIPE).write_text(self.recipe, encoding="utf-8")
         path = folder / JOB
         path.write_text(json.dumps(attrs.asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
         return path

@@ -11,6 +11,12 @@ ROOT = Path("runs")
 RECIPE = "recipe.yaml"
 CHECKPOINTS = "checkpoints"
 WEIGHTS = "model.safetensors"
+JOB = "job.json"
+TRAIN_BATCH = "train_batch.jpg"
+LOG = "log.jsonl"
+EVENTS = "events.out.tfevents"
+"""Beginning of TensorBoard's file names."""
+WRITTEN_BY_ANY_RUN = {RECIPE, JOB, TRAIN_BATCH, LOG}
 
 
 def new_run(out: str | None, name: str) -> Path:
@@ -43,6 +49,16 @@ def _make(folder: Path) -> Path:
     except OSError as error:
         raise RunError(f"{folder}: cannot make the run folder: {error.strerror}") from None
     return folder
+
+
+def discard_unstarted(folder: Path) -> None:
+    """Remove a run that logged and saved nothing, so that the same command can be typed again."""
+    files = list(folder.iterdir())
+    known = all(file.name in WRITTEN_BY_ANY_RUN or file.name.startswith(EVENTS) for file in files)
+    if known and not any(file.name == LOG and file.stat().st_size for file in files):
+        for file in files:
+            file.unlink()
+        folder.rmdir()
 
 
 def is_run(path: Path) -> bool:

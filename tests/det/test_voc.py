@@ -89,7 +89,8 @@ def test_a_class_outside_the_list_names_the_near_one(voc: Write) -> None:
     with pytest.raises(DataError) as error:
         Voc(path=str(root), classes=("cat", "dgo")).info()
     assert error.value.problems[0] == (
-        f"{root}/Annotations/a.xml:4: class 'dog' is not in data.classes (cat, dgo); did you mean 'dgo'? (and 1 more like it)"
+        f"{root}/Annotations/a.xml:4: class 'dog' is not in data.classes (cat, dgo); did you mean 'dgo'? "
+        "(and 1 more like it)"
     )
 
 

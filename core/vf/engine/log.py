@@ -14,11 +14,10 @@ from torch import Tensor
 from vf.console import Console, duration
 from vf.engine.callbacks import Callback
 from vf.engine.state import State
+from vf.runs import LOG
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
-
-LOG = "log.jsonl"
 
 
 class Meter:

@@ -17,6 +17,7 @@ from vf.engine.optim import set_lr
 from vf.engine.state import State, best_key
 from vf.errors import RunError, listed
 from vf.pictures import save_train_batch
+from vf.runs import TRAIN_BATCH
 
 
 def train(training: Training) -> State:
@@ -60,7 +61,7 @@ def _take_step(state: State, passes: Iterator[Batch]) -> None:
         batch = next(passes)
         state.data_wait += time.perf_counter() - asked
         if state.step == 0 and not state.losses:
-            save_train_batch(batch, state.info.classes, state.folder / "train_batch.jpg")
+            save_train_batch(batch, state.info.classes, state.folder / TRAIN_BATCH)
         _forward_backward(state, batch, 1 / train.accumulate)
     _update(state, train.clip_grad)
     state.step += 1

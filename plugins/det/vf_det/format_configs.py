@@ -38,9 +38,23 @@ class _Files:
         """Read the label files."""
         raise NotImplementedError(f"{type(self).__name__} reads nothing")
 
+    @functools.cached_property
+    def source(self) -> Any:  # attrs evaluates the annotation, and Source would import numpy
+        """What the label files say (a Source), read once for each config object."""
+        if not Path(self.path).is_dir():
+            raise vf.DataError(f"{self.path}: no such folder; data.path names the folder of the data set")
+        # Millions of small objects that all stay alive: looking for dead ones takes 40 % of the time.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self.read()
+        finally:
+            if collecting:
+                gc.enable()
+
     def info(self) -> vf.DatasetInfo:
-        """Read the label files, once in a process; DataError with one line for each mistake in them."""
-        source = _read(self)
+        """Read the label files; DataError with one line for each mistake in them."""
+        source = self.source
         joined = "".join(p.annotations.fingerprint(source.classes) for p in source.parts.values())
         return vf.DatasetInfo(
             classes=source.classes,
@@ -54,7 +68,7 @@ class _Files:
         """Build one split; crowd regions and difficult objects are kept for evaluation only."""
         from vf_det.data.boxes import BoxDataset
 
-        source = _read(self)
+        source = self.source
         if split not in source.parts:
             raise vf.DataError(f"{self.path}: has no split {split!r}; it has {', '.join(source.parts)}")
         return BoxDataset(source.parts[split], normalised=source.normalised, with_crowd=split != "train")
@@ -63,7 +77,7 @@ class _Files:
         """Say what each split holds, and what would spoil a training."""
         from vf_det.data.boxes import findings
 
-        return findings(_read(self))
+        return findings(self.source)
 
 
 @vf.config
@@ -153,20 +167,6 @@ class Yolo(_Files):
             return {"path": path}
         folders = [root / "labels", *root.glob("labels/*/"), *root.glob("*/labels/")]
         return {"path": path} if any(next(f.glob("*.txt"), None) for f in folders) else None
-
-
-@functools.lru_cache(maxsize=8)
-def _read(config: _Files) -> Source:
-    if not Path(config.path).is_dir():
-        raise vf.DataError(f"{config.path}: no such folder; data.path names the folder of the data set")
-    # Millions of small objects that all stay alive: looking for dead ones takes 40 % of the time.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        return config.read()
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _hash(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from xml.parsers import expat
 
@@ -59,6 +60,7 @@ def read(root: Path, *, classes: tuple[str, ...], keep_difficult: bool, holdout:
         raise DataError(f"{root}: holds no images: no *.xml in {root / 'Annotations'}")
     names = classes or tuple(sorted({t.name for p in pages.values() if p for t in p.objects}))
     check_classes(names, str(root / "Annotations") if not classes else "data.classes", problems)
+    _none_known(root, pages, names)
     rows = {s: _rows(root / "Annotations" / f"{s}.xml", p, names, problems, tallies) for s, p in pages.items() if p}
     for stem, page in pages.items():
         if page and stem not in images:
@@ -80,6 +82,15 @@ def read(root: Path, *, classes: tuple[str, ...], keep_difficult: bool, holdout:
     return Source(
         names, parts, (*notes, *tallies.notes.lines(), *empty_notes(parts)), remarks=tuple(tallies.remarks.lines())
     )
+
+
+def _none_known(root: Path, pages: Mapping[str, Page | None], names: tuple[str, ...]) -> None:
+    """Raise DataError where the list is that of other data, once instead of for each class."""
+    labels = [(f"{stem}.xml:{thing.line}", thing.name) for stem, p in pages.items() if p for thing in p.objects]
+    if labels and not any(name in names for _, name in labels):
+        found = listed(sorted({name for _, name in labels}))
+        where = root / "Annotations" / labels[0][0]
+        raise DataError(f"{where}: no class of the labels ({found}) is in data.classes ({listed(names)})")
 
 
 def _all_easy(part: Part) -> Part:
