@@ -1,13 +1,14 @@
-"""Plugins made of text: a folder of distributions that takes the place of what is installed."""
+"""``vf`` as typed, and plugins made of text: distributions that take the place of what is installed."""
 
 from __future__ import annotations
 
 import functools
 import importlib.metadata
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 import vf.plugins
@@ -185,6 +186,31 @@ train:
   optimizer: {name: sgd, lr: 0.1, weight_decay: 5e-4}
   schedule: {name: cosine, warmup: 2 steps}
 """
+
+
+@attrs.frozen
+class Said:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def typed(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """Return a function that runs ``vf ARGUMENTS`` in this process."""
+    from vf_cli.main import main
+
+    def run(*arguments: str) -> Said:
+        monkeypatch.setattr("sys.argv", ["vf", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capfd.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Said(ended.value.code, said.out, said.err)
+
+    return run
 
 
 class Site:

@@ -58,7 +58,8 @@ SENTENCES = {
 
 NOT_FINITE = (
     r"error: step [234]: the loss is not finite \(loss_box \S+, loss_obj \S+, loss_cls \S+, _num_pos \d+\) "
-    r"at lr 1e\+09, images \d\.jpg, \d\.jpg; lower train\.optimizer\.lr or set train\.clip_grad; see run/nan_report\.json\n"
+    r"at lr 1e\+09, images \d\.jpg, \d\.jpg; "
+    r"lower train\.optimizer\.lr or set train\.clip_grad; see run/nan_report\.json\n"
 )
 """At which step, and with which numbers, depends on the number of threads."""
 
