@@ -175,13 +175,12 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as name:
             code, text, seconds = answer(mistake, Path(name))
         lines = text.strip().splitlines()
-        # Several objects of one wrong class are several mistakes, each with its own line.
-        explained = code == 2 and mistake.names in text and all(line.startswith("error: ") for line in lines)
+        explained = code == 2 and mistake.names in text and len(lines) == 1 and text.startswith("error: ")
         good += explained
         first = lines[0].removeprefix("error: ").replace(name + "/", "").replace("|", "\\|") if lines else ""
         print(f"| {mistake.title} | {code} | {len(lines)} | {seconds:.1f} | {first} |", flush=True)
     print(
-        f"\n{good} of {len(MISTAKES)} explained, each line with its place; none goes unnoticed"
+        f"\n{good} of {len(MISTAKES)} explained, each in one line with its place; none goes unnoticed"
         if good == len(MISTAKES)
         else f"\n{good} of {len(MISTAKES)}"
     )

@@ -84,7 +84,7 @@ def _box(
     canvas.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=rgb, width=width)
     left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
     high, wide = bottom - top + 4, right - left + 6
-    y = y1 - high if y1 >= high else y1
+    y = y1 - high if y1 >= high else max(0.0, y1)
     x = max(0.0, min(x1, canvas.im.size[0] - wide))
     canvas.rectangle((x, y, x + wide, y + high), fill=rgb)
     ink = (0, 0, 0) if 0.3 * rgb[0] + 0.59 * rgb[1] + 0.11 * rgb[2] > 140 else (255, 255, 255)
