@@ -25,6 +25,8 @@ TORCH_FREE = [
     "schema",
     "yaml12",
     "training",
+    "optimizers",
+    "schedules",
     "builtin",
     "builtin_configs",
     "runs",

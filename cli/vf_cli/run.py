@@ -20,15 +20,51 @@ def run() -> None:
     """Train, test and use models."""
 
 
+NEWEST = "newest"
+"""What --resume without a value stands for."""
+FREE_IN_RESUME: tuple[str, ...] = (
+    *("loader.", "launcher", "train.length", "train.device", "train.stall_timeout"),
+    *("train.keep", "train.save_every", "train.save_minutes", "train.log_every"),
+)
+"""Keys that a resumed run may change: nothing that was trained depends on them."""
+
+
+def _options(command: Any) -> Any:
+    """Add the options of training that say where the processes run."""
+    for name, kind, text in (
+        ("--master-port", click.IntRange(min=1), "Free port of machine 0.  [default: $MASTER_PORT, $PORT]"),
+        ("--master-addr", str, "Host of machine 0.  [default: $MASTER_ADDR]"),
+        ("--node-rank", click.IntRange(min=0), "Of this machine, from 0.  [default: $NODE_RANK]"),
+        ("--nodes", click.IntRange(min=1), "Machines; type the command on each.  [default: $NNODES, else 1]"),
+        ("--nproc", click.IntRange(min=1), "Processes on this machine.  [default: 1]"),
+    ):
+        command = click.option(name, type=kind, help=text)(command)
+    return command
+
+
 @run.command()
 @click.argument("recipe", required=False)
 @click.option("--task", metavar="TASK", help="Run the task's default recipe: det, seg, cls, ocr …")
 @click.option("--data", metavar="PATH", help="Train on this folder; its format is recognised.")
 @SET
 @click.option("--out", metavar="DIR", help="Run folder, must not exist.  [default: runs/NAME-NUMBER]")
-@click.option("--resume", metavar="RUN", help="Go on with a run, or from one of its checkpoints.")
+@click.option(
+    "--resume",
+    metavar="[RUN]",
+    is_flag=False,
+    flag_value=NEWEST,
+    help="Go on with a run, or from one of its checkpoints; without a value with --out DIR, else with the newest run.",
+)
+@click.option("--init-from", metavar="WEIGHTS", help="Start from the weights of a file, run or http(s) address.")
+@click.option("--allow-partial", is_flag=True, help="Let --init-from fill less than half of the model.")
+@click.option("--seed", type=click.IntRange(min=0), help="Of weights, order and augmentation.")
+@click.option("--deterministic", is_flag=True, help="The same bits each time, on a GPU too.")
+@click.option(
+    "--auto-scale-lr", type=click.IntRange(min=1), metavar="N", help="The recipe's lr belongs to N images a step."
+)
 @click.option("--dry-run", type=click.IntRange(min=1), metavar="N", help="Try every stage on N batches, keep nothing.")
 @DEVICE
+@_options
 def train(
     recipe: str | None,
     task: str | None,
@@ -37,36 +73,76 @@ def train(
     out: str | None,
     resume: str | None,
     dry_run: int | None,
-    device: str | None,
+    **flags: Any,
 ) -> None:
     """Train RECIPE (see 'vf list recipes'), or the default of a task."""
-    if device is not None:
-        overrides = (*overrides, f"train.device={device}")
-    if resume is not None:
-        given = {"a recipe": recipe, "--task": task, "--data": data, "--set": overrides, "--out": out}
-        _refuse_with_resume([name for name, value in given.items() if value])
-        sys.exit(_resume(resume))
+    places = {key: flags.pop(key) for key in ("nproc", "nodes", "node_rank", "master_addr", "master_port")}
+    overrides = (*overrides, *(f"train.{key}={_yaml(value)}" for key, value in flags.items() if value))
+    if flags["seed"] == 0:
+        overrides = (*overrides, "train.seed=0")
+    reference = _to_resume(resume, out)
+    if reference is not None:
+        given = {"a recipe": recipe, "--task": task, "--data": data, "--dry-run": dry_run}
+        if resume != NEWEST or out is None:  # with --out DIR the same command starts a run and goes on with it
+            _refuse_with_resume([*(name for name, value in given.items() if value), *(["--out"] if out else [])])
+        sys.exit(_resume(reference, overrides, places))
     from vf.launch import Job
     from vf.recipes import resolve
-    from vf.runs import discard_unstarted, new_run
+    from vf.runs import discard_unstarted
 
     resolved = resolve(recipe, task=task, data=data, overrides=overrides)
     if dry_run is not None:
         job = Job(action="dry_run", folder="", recipe=resolved.yaml(), source=resolved.source, batches=dry_run)
-        sys.exit(_launch(resolved, job))
-    folder = new_run(out, _run_name(resolved.source))
-    job = Job(action="train", folder=str(folder), recipe=resolved.yaml(), source=resolved.source)
-    job.write()
+        sys.exit(_launch(resolved, job, places))
+    job = Job(
+        action="train",
+        folder="",
+        recipe=resolved.yaml(),
+        source=resolved.source,
+        out=out or "",
+        name=_run_name(resolved.source),
+    )
+    if _one_of_many(places):
+        sys.exit(_launch(resolved, job, places))  # rank 0 makes the folder
+    job = job.made()
     try:
-        code = _launch(resolved, job)
+        code = _launch(resolved, job, places)
     except (VFError, KeyboardInterrupt):
-        discard_unstarted(folder)
+        discard_unstarted(Path(job.folder))
         raise
     sys.exit(code)
 
 
+def _yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _one_of_many(places: dict[str, Any]) -> bool:
+    """Whether other processes, started elsewhere, take part in the run."""
+    from vf.launch import Nodes
+    from vf.world import find_world
+
+    nodes = Nodes.of(places["nodes"], places["node_rank"], places["master_addr"] or "", places["master_port"])
+    return find_world().size > 1 or nodes.count > 1
+
+
 def _run_name(source: str) -> str:
     return Path(source).stem if source.endswith((".yaml", ".yml")) else source
+
+
+def _to_resume(resume: str | None, out: str | None) -> str | None:
+    """Return the run to go on with; None: there is none, start."""
+    if resume != NEWEST:
+        return resume
+    from vf.errors import RunError
+    from vf.runs import is_run, newest_run
+
+    if out is not None:
+        return out if is_run(Path(out)) else None
+    run = newest_run()
+    if run is None:
+        raise RunError("--resume: no run in runs/ here; name one, or leave --resume out to start")
+    return str(run)
 
 
 def _refuse_with_resume(given: list[str]) -> None:
@@ -74,32 +150,50 @@ def _refuse_with_resume(given: list[str]) -> None:
         raise ConfigError(f"--resume: takes everything from the run; leave out {', '.join(given)}")
 
 
-def _resume(reference: str) -> int:
+def _resume(reference: str, overrides: tuple[str, ...], places: dict[str, Any]) -> int:
     from vf.engine.checkpoint import newest_good
     from vf.errors import RunError
     from vf.launch import Job
     from vf.recipes import from_text
     from vf.runs import CHECKPOINTS, RECIPE, is_run, run_of
 
+    bad = [item for item in overrides if not item.startswith(FREE_IN_RESUME)]
+    if bad:
+        raise ConfigError(
+            f"--resume: --set {bad[0]} would change what was trained; start a new run with --init-from, or change only "
+            "loader.*, launcher, train.length, train.device, and how often to log and save"
+        )
     folder = run_of(reference)
     path = Path(reference).resolve()
     path = path.parent if path.is_file() else path
     checkpoint = newest_good(folder / CHECKPOINTS, click.echo) if is_run(path) else path
     if checkpoint is None:
         raise RunError(f"{reference}: has no good checkpoint to resume from; start again with another --out")
-    recipe = (folder / RECIPE).read_text(encoding="utf-8")
-    job = Job(action="train", folder=_short(folder), recipe=recipe, checkpoint=str(checkpoint))
-    return _launch(from_text(recipe, str(folder / RECIPE)), job)
+    text = (folder / RECIPE).read_text(encoding="utf-8")
+    resolved = from_text(text, str(folder / RECIPE), overrides=overrides)
+    job = Job(action="train", folder=_short(folder), recipe=resolved.yaml(), checkpoint=str(checkpoint))
+    return _launch(resolved, job, places)
 
 
 def _short(folder: Path) -> str:
     return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)
 
 
-def _launch(resolved: Any, job: Any) -> int:
+def _launch(resolved: Any, job: Any, places: dict[str, Any]) -> int:
+    import attrs
+
     from vf.plugins import plugins
 
-    launcher = resolved.recipe.launcher or plugins().lookup("launcher", "local")()
+    local = plugins().lookup("launcher", "local")
+    launcher = resolved.recipe.launcher or local()
+    given = {key: value for key, value in places.items() if value is not None}
+    if given:
+        if not isinstance(launcher, local):
+            names = ", ".join("--" + key.replace("_", "-") for key in given)
+            raise ConfigError(
+                f"{names}: belongs to the launcher local; the recipe's is {type(launcher).__name__.lower()}"
+            )
+        launcher = attrs.evolve(launcher, **given)
     code: int = launcher.launch(job)
     return code
 

@@ -24,7 +24,17 @@ def vf_transforms() -> Mapping[str, type[TransformConfig]]:
 @hookimpl
 def vf_callbacks() -> Mapping[str, type[CallbackConfig]]:
     """What a recipe may add to the loop."""
-    return {"ema": configs.Ema, "early_stop": configs.EarlyStop}
+    return {
+        "ema": configs.Ema,
+        "swa": configs.Swa,
+        "early_stop": configs.EarlyStop,
+        "freeze": configs.Freeze,
+        "multi_scale": configs.MultiScale,
+        "precise_bn": configs.PreciseBN,
+        "image_log": configs.ImageLog,
+        "lr_monitor": configs.LrMonitor,
+        "profiler": configs.Profiler,
+    }
 
 
 @hookimpl

@@ -129,6 +129,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
+def megabytes(count: int) -> str:
+    """Return a number of bytes as ``12.3 MB`` (10^6 bytes)."""
+    return f"{count / 1e6:.1f} MB"
+
+
 def metric(value: float | None) -> str:
     """Return a metric for people; ``n/a`` where there was nothing to measure."""
     return "n/a (0 objects)" if value is None else f"{value:.4f}"

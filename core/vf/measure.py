@@ -61,6 +61,7 @@ def measure(
     result = evaluate(
         predictor.model, batches, metrics, predictor.precision, console=console, label="test", limit=limit
     )
+    assert isinstance(result, Evaluation)  # nothing asks it to stop
     return Measured(chosen, len(dataset), result)
 
 

@@ -145,6 +145,11 @@ class Model(Protocol):
     Entries whose name starts with ``_`` are logged, not minimised. Evaluation: ``forward(batch) ->
     list[Prediction]`` in the pixel frame of the decoded images. An optional method ``begin_final_phase()`` is
     called once when ``train.final`` begins (the last epochs, without mixing transforms), and again on resume.
+
+    ``train.optimizer.layer_decay`` works with models that also have ``num_layers: int`` and
+    ``layer_id(parameter_name: str) -> int``, from 0 (patch embedding, stem) to ``num_layers`` (what comes after
+    the last block, as the head): a parameter's learning rate is multiplied by
+    ``layer_decay ** (num_layers - layer_id)``.
     """
 
     preprocess: Preprocess

@@ -51,6 +51,16 @@ def _make(folder: Path) -> Path:
     return folder
 
 
+def newest_run() -> Path | None:
+    """Return the run under ``runs/`` whose log or job was written last."""
+    runs = [path for path in ROOT.glob("*") if is_run(path)]
+    return max(runs, key=_touched, default=None)
+
+
+def _touched(run: Path) -> float:
+    return max((run / name).stat().st_mtime for name in (JOB, LOG, RECIPE) if (run / name).is_file())
+
+
 def discard_unstarted(folder: Path) -> None:
     """Remove a run that logged and saved nothing, so that the same command can be typed again."""
     files = list(folder.iterdir())

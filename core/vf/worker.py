@@ -1,14 +1,20 @@
-"""``python -m vf.worker JOB.json``: do a job in this process."""
+"""``python -m vf.worker JOB.json``: do a job in this process, alone or as one of many."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from io import StringIO
 from pathlib import Path
 
+import torch
+
 from vf.console import Console, metric
-from vf.engine.build import build_training
-from vf.engine.saver import FOLDER
+from vf.data.loader import usable_cores
+from vf.engine.build import Training, build_training
+from vf.engine.precision import pick_device
+from vf.engine.ranks import Ranks, open_ranks
+from vf.engine.signals import INTERRUPTED
 from vf.engine.state import State
 from vf.engine.train import train
 from vf.errors import VFError
@@ -16,31 +22,54 @@ from vf.launch import Job
 from vf.measure import measure
 from vf.predict import Predictor
 from vf.recipes import Resolved, from_text
-from vf.runs import find_weights
+from vf.runs import CHECKPOINTS, find_weights
+from vf.world import find_world
 
 
 def work(job: Job) -> int:
-    """Do the job and return an exit code; errors of the user are raised."""
+    """Do the job as the process that the environment says this is; return an exit code, raise errors of the user."""
+    world = find_world()
     resolved = from_text(job.recipe, f"{job.folder}/recipe.yaml")
-    with Console() as console:
+    device = pick_device(resolved.recipe.train.device, local_rank=world.local_rank)
+    if world.size > 1 and device.type == "cpu":
+        torch.set_num_threads(max(1, usable_cores() // world.local_size))
+    # A little more patience than the watchdog's, who can say more.
+    timeout = resolved.recipe.train.stall_timeout + 60
+    stream = sys.stdout if world.first else StringIO()
+    with open_ranks(world, device, timeout=timeout) as ranks, Console(stream) as console:
         if job.action == "dry_run":
-            _dry_run(resolved, job.batches, console)
-        else:
-            _train(resolved, job, console)
-    return 0
+            _dry_run(resolved, job.batches, console, ranks)
+            return 0
+        job = job if job.folder else ranks.from_first(job.made)
+        return _train(resolved, job, console, ranks)
 
 
-def _train(resolved: Resolved, job: Job, console: Console) -> None:
+def _train(resolved: Resolved, job: Job, console: Console, ranks: Ranks) -> int:
     checkpoint = Path(job.checkpoint) if job.checkpoint else None
-    training = build_training(resolved, Path(job.folder), console, checkpoint=checkpoint)
+    training = _built(ranks, resolved, Path(job.folder), console, checkpoint=checkpoint)
     state = train(training)
-    _conclude(state, console)
+    if ranks.world.first:
+        _conclude(state, console)
+    return state.exit_code
+
+
+def _built(ranks: Ranks, resolved: Resolved, folder: Path, console: Console, **options: object) -> Training:
+    """Build in every process; where it fails in any, all end, and each error is said once."""
+    made: list[Training] = []
+    ranks.together(
+        lambda: made.append(build_training(resolved, folder, console, ranks=ranks, **options))  # type: ignore[arg-type]
+    )
+    return made[0]
 
 
 def _conclude(state: State, console: Console) -> None:
     """Say how it ended and what to type next."""
     if state.stop:
         console.say(f"stopped at step {state.step}: {state.stop}")
+    if state.exit_code:
+        if state.step:
+            console.say(f"next  go on from there: vf run train --resume {state.folder}")
+        return
     console.say()
     console.table([("metric", "last"), *((name, metric(value)) for name, value in state.metrics.items())])
     for rows in state.tables.values():
@@ -48,41 +77,61 @@ def _conclude(state: State, console: Console) -> None:
     console.say()
     name = "best" if state.best_step is not None else "last"
     if state.best_step is not None:
-        console.say(f"best  {metric(state.best_value)} at step {state.best_step}: {state.folder / FOLDER / 'best'}")
+        console.say(
+            f"best  {metric(state.best_value)} at step {state.best_step}: {state.folder / CHECKPOINTS / 'best'}"
+        )
     console.say("next  measure it, then use it:")
     console.say(f"      vf run test {state.folder}")
-    console.say(f"      vf run infer {state.folder / FOLDER / name} IMAGE_OR_FOLDER")
+    console.say(f"      vf run infer {state.folder / CHECKPOINTS / name} IMAGE_OR_FOLDER")
 
 
-def _dry_run(resolved: Resolved, batches: int, console: Console) -> None:
+def _dry_run(resolved: Resolved, batches: int, console: Console, ranks: Ranks) -> None:
     """Go through every stage of a run in a folder that is thrown away."""
-    with tempfile.TemporaryDirectory(prefix="vf-dry-run-") as name:
-        folder = Path(name)
-        train(build_training(resolved, folder, console, steps=batches, limit_eval=batches))
+    with tempfile.TemporaryDirectory(prefix="vf-dry-run-") as own:
+        folder = Path(ranks.from_first(lambda: own))
+        train(_built(ranks, resolved, folder, console, steps=batches, limit_eval=batches))
         console.say(f"ok    trained {batches} steps, validated and saved")
-        last = (folder / FOLDER / "last").resolve()
-        again = build_training(resolved, folder, console, checkpoint=last, steps=2 * batches, limit_eval=batches)
+        last = (folder / CHECKPOINTS / "last").resolve()
+        again = _built(ranks, resolved, folder, console, checkpoint=last, steps=2 * batches, limit_eval=batches)
         train(again)
         console.say(f"ok    resumed and trained {batches} steps more")
-        weights = find_weights(str(folder / FOLDER / "last"))
-        measure(weights, console, limit=batches, device=resolved.recipe.train.device)
-        console.say("ok    tested the saved weights")
-        predictor = Predictor.load(weights, device=resolved.recipe.train.device)
-        sample = next(iter(again.eval_batches()))
-        result = predictor(sample.images[0])
-        result.draw().save(folder / "prediction.jpg")
-        console.say("ok    predicted and drew one image")
+        if ranks.world.first:
+            _dry_use(resolved, batches, folder, console, again)
+        ranks.barrier()
     console.say("dry run done: everything works; nothing was kept")
+
+
+def _dry_use(resolved: Resolved, batches: int, folder: Path, console: Console, training: Training) -> None:
+    weights = find_weights(str(folder / CHECKPOINTS / "last"))
+    measure(weights, console, limit=batches, device=resolved.recipe.train.device)
+    console.say("ok    tested the saved weights")
+    predictor = Predictor.load(weights, device=resolved.recipe.train.device)
+    sample = next(iter(training.eval_batches()))
+    result = predictor(sample.images[0])
+    result.draw().save(folder / "prediction.jpg")
+    console.say("ok    predicted and drew one image")
+
+
+def guarded(job: Job) -> int:
+    """Do the job in a process of its own: errors of the user become lines and an exit code."""
+    try:
+        return work(job)
+    except VFError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr, flush=True)  # noqa: T201 - the last word of a process
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def spawned(text: str) -> int:
+    """Entry of a process that :mod:`vf.elastic` starts; ``text`` is the job as JSON."""
+    return guarded(Job.parse(text, "the job of this process"))
 
 
 def main() -> int:
     """Read the job file that is the only argument."""
-    try:
-        return work(Job.read(Path(sys.argv[1])))
-    except VFError as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)  # noqa: T201 - the last word of a process
-        return error.exit_code
+    return guarded(Job.read(Path(sys.argv[1])))
 
 
 if __name__ == "__main__":

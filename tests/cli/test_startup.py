@@ -31,6 +31,7 @@ print("imported:", *sorted(set(HEAVY) & set(sys.modules)), file=sys.stderr)
         "explain train",
         "explain model yolox",
         "data check --help",
+        "runs list",
         "config check det/quickstart",
         "config show det/quickstart",
     ],

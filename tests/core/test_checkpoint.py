@@ -21,7 +21,12 @@ INFO = DatasetInfo(classes=("a", "b"), task="toy", num_samples={"train": 3}, fin
 
 def written(folder: Path, step: int = 5) -> Path:
     return checkpoint.write(
-        folder, step, model=nn.Linear(2, 2), recipe="task: toy\n", info=INFO, trainer={"step": step, "t": torch.ones(2)}
+        folder,
+        step,
+        tensors=dict(nn.Linear(2, 2).state_dict()),
+        recipe="task: toy\n",
+        info=INFO,
+        trainer={"step": step, "t": torch.ones(2)},
     )
 
 
@@ -55,6 +60,10 @@ def test_a_leftover_of_a_killed_save_is_not_found_and_not_in_the_way(tmp_path: P
     [
         (lambda c: (c / "manifest.json").unlink(), "{c}: has no manifest.json; it was not finished"),
         (lambda c: (c / "manifest.json").write_text("{"), "{c}/manifest.json: not readable"),
+        (
+            lambda c: (c / "manifest.json").write_text('{"files": {}}'),
+            "{c}/manifest.json: does not list model.safetensors, trainer.pt",
+        ),
         (lambda c: (c / "trainer.pt").unlink(), "{c}/trainer.pt: missing"),
         (lambda c: os.truncate(c / "trainer.pt", 10), "{c}/trainer.pt: has 10 bytes, expected {n}"),
         (
@@ -85,9 +94,38 @@ def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
     torch.save({"step": Evil()}, saved / "trainer.pt")
     with pytest.raises(CheckpointError) as error:
         checkpoint.read_trainer(saved)
-    sentence = f"{saved}/trainer.pt: refused: not plain tensors and data, or broken (UnpicklingError)"
+    sentence = (
+        f"{saved}/trainer.pt: refused: holds posix.system, expected tensors and plain data; nothing in it was run"
+    )
     assert error.value.problems == (sentence,)
+    torch.save({"step": Evil()}, saved / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"/model.safetensors: not a readable safetensors file: "):
+        checkpoint.read_weights(saved / "model.safetensors")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "refused: not plain tensors and data, or broken (EOFError)"),
+        (b"<html>", "refused: not plain tensors and data, or broken (UnpicklingError)"),
+        (None, "missing; this checkpoint can predict, but not resume"),
+    ],
+)
+def test_a_trainer_file_that_cannot_be_read_says_why(tmp_path: Path, content: bytes | None, sentence: str) -> None:
+    if content is not None:
+        (tmp_path / "trainer.pt").write_bytes(content)
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.read_trainer(tmp_path)
+    assert error.value.problems == (f"{tmp_path}/trainer.pt: {sentence}",)
+
+
+def test_vf_metadata_that_is_broken_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"w": torch.ones(1)}, path, {"vf_format": "1", "recipe": "", "info": "{}"})
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.read_weights(path)
+    assert error.value.problems == (f"{path}: its vf metadata is not readable (KeyError: 'classes')",)
 
 
 def test_weight_files_that_cannot_be_used_say_why(tmp_path: Path) -> None:

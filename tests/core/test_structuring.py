@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import vf
+from vf.optimizers import Optimizer
 from vf.recipes import structure
 from vf.yaml12 import parse
 
@@ -102,7 +103,7 @@ def test_components(text: str, found: list[str]) -> None:
         ("optimizer: {name: sdg, lr: 1}", ["train.optimizer.name: unknown optimizer 'sdg'; did you mean 'sgd'?"]),
         (
             "optimizer: {name: lion, lr: 1}",
-            ["train.optimizer.name: unknown optimizer 'lion'; expected one of sgd, adamw"],
+            [f"train.optimizer.name: unknown optimizer 'lion'; expected one of {', '.join(Optimizer.choices())}"],
         ),
         ("optimizer: {lr: 1}", ["train.optimizer.name: required, but not set (which optimizer)"]),
         (

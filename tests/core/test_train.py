@@ -12,7 +12,7 @@ import torch
 
 from vf.console import Console
 from vf.engine.build import build_training
-from vf.engine.checkpoint import read_trainer, read_weights
+from vf.engine.checkpoint import read_trainer, read_weights, sha256
 from vf.engine.log import read_log
 from vf.engine.state import State
 from vf.engine.train import train
@@ -156,7 +156,8 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     trainer["optimizer"]["gone.weight"] = {}
     torch.save(trainer, saved / "trainer.pt")
     manifest = json.loads((saved / "manifest.json").read_text())
-    del manifest["files"]["trainer.pt"]
+    file = saved / "trainer.pt"
+    manifest["files"]["trainer.pt"] = {"size": file.stat().st_size, "sha256": sha256(file)}
     (saved / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError) as error:
         run(tmp_path, recipe(), checkpoint=saved)

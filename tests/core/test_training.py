@@ -1,72 +1,80 @@
-"""Schedules in tables worked by hand."""
+"""The keys under ``train:`` that only make sense together."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from vf.schema import Duration
-from vf.training import SGD, AdamW, Constant, Cosine, MultiStep, Optimizer, Poly, Schedule
+from vf.plugins import plugins
+from vf.structuring import Structurer
+from vf.training import Train
+from vf.yaml12 import parse
 
 
-def steps(count: int) -> Duration:
-    return Duration(count, "steps")
-
-
-def epochs(count: float) -> Duration:
-    return Duration(count, "epochs")
-
-
-# 10 steps in all, 5 steps an epoch: step -> factor.
-TABLES: list[tuple[Schedule, dict[int, float]]] = [
-    (Constant(), {0: 1, 5: 1, 9: 1}),
-    # rises by a quarter of (1 - 0.2) a step, and is whole at the last step of the warm-up
-    (Constant(warmup=steps(4), warmup_start=0.2), {0: 0.4, 1: 0.6, 2: 0.8, 3: 1, 4: 1}),
-    (Constant(warmup=steps(4), warmup_start=0.0, warmup_power=2.0), {0: 1 / 16, 1: 4 / 16, 2: 9 / 16, 3: 1}),
-    (Constant(warmup=epochs(0.4), warmup_start=0.0), {0: 0.5, 1: 1, 2: 1}),
-    (Cosine(end=0.0), {0: 1, 5: 0.5, 9: 0.0244717}),  # 9: (1 + cos(162 degrees)) / 2
-    (Cosine(end=0.2), {0: 1, 5: 0.6, 10: 0.2}),
-    (Cosine(end=0.0, warmup=steps(2), warmup_start=0.0), {0: 0.5, 1: 1, 2: 1, 6: 0.5}),
-    (Cosine(end=0.1, flat=steps(2)), {0: 1, 4: 0.55, 8: 0.1, 9: 0.1}),
-    (Cosine(end=0.1, flat=steps(20)), {0: 1, 1: 0.1, 9: 0.1}),  # flat longer than the run
-    (MultiStep(milestones=(steps(4), steps(8)), gamma=0.5), {0: 1, 3: 1, 4: 0.5, 7: 0.5, 8: 0.25, 9: 0.25}),
-    # milestones count from the start, not from the end of the warm-up
-    (MultiStep(milestones=(epochs(1),), warmup=steps(2), warmup_start=0.0), {0: 0.5, 1: 1, 4: 1, 5: 0.1}),
-    (MultiStep(milestones=()), {0: 1, 9: 1}),
-    (Poly(power=1.0), {0: 1, 3: 0.7, 9: 0.1, 10: 0}),
-    (Poly(power=2.0, end=0.2), {0: 1, 2: 0.64, 5: 0.25, 6: 0.2, 9: 0.2}),
-    (Poly(power=1.0, warmup=steps(5)), {4: 1, 5: 1, 6: 0.8, 9: 0.2}),
-    (Poly(warmup=steps(20), warmup_start=0.0), {0: 0.05, 9: 0.5}),  # a run that ends inside its warm-up
-]
-
-
-@pytest.mark.parametrize(("schedule", "table"), TABLES)
-def test_schedules(schedule: Schedule, table: dict[int, float]) -> None:
-    got = {step: schedule.factor(step, 10, 5) for step in table}
-    assert got == pytest.approx(table, abs=1e-6)
-
-
-def test_every_choice_has_a_factor_and_a_word() -> None:
-    assert list(Schedule.choices()) == ["constant", "cosine", "multistep", "poly"]
-    assert list(Optimizer.choices()) == ["sgd", "adamw"]
-    with pytest.raises(TypeError, match=r"^Schedule has no factor$"):
-        Schedule().factor(0, 1, 1)
-    with pytest.raises(TypeError, match=r"^Optimizer does not build an optimizer$"):
-        Optimizer().build([])
+def problems(text: str) -> list[str]:
+    structurer = Structurer(plugins())
+    structurer.build(parse(f"length: 10 steps\nbatch_size: 4\n{text}", "f"), Train, "train")
+    return structurer.problems
 
 
 @pytest.mark.parametrize(
-    ("config", "expected"),
+    "text",
     [
-        (SGD(lr=0.1, momentum=0.8, nesterov=True), {"lr": 0.1, "momentum": 0.8, "nesterov": True}),
-        (AdamW(lr=0.1, betas=(0.8, 0.9), eps=1e-6), {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-6}),
+        "optimizer: {name: adam, lr: 1}\nmomentum_schedule: {name: linear}",
+        "optimizer: {name: rmsprop, lr: 1}\nschedule: {name: onecycle, momentum: [0.95, 0.85]}",
+        "optimizer: {name: rmsprop, lr: 1, momentum: 0.5}\nmomentum_schedule: {name: step, every: 2 epochs}",
+        "optimizer: {name: adagrad, lr: 1}\nschedule: {name: onecycle}\nauto_scale_lr: 64",
     ],
 )
-def test_optimizers_pass_their_keys_on(config: Any, expected: dict[str, Any]) -> None:
-    import torch
+def test_these_go_together(text: str) -> None:
+    assert problems(text) == []
 
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    (group,) = config.build([{"params": [parameter], "weight_decay": 0.25}]).param_groups
-    assert {key: group[key] for key in expected} == expected
-    assert group["weight_decay"] == 0.25
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "optimizer: {name: sgd, lr: 1}\nmomentum_schedule: {name: constant}\n"
+            "schedule: {name: onecycle, momentum: [0.95, 0.85]}",
+            "f:1: train: schedule.momentum and momentum_schedule both set the momentum; leave one of them out",
+        ),
+        (
+            "optimizer: {name: sgd, lr: 1}\nmomentum_schedule: {name: onecycle, momentum: [0.95, 0.85]}",
+            "f:1: train: momentum_schedule.momentum: a momentum_schedule is a factor; set schedule.momentum instead",
+        ),
+        (
+            "optimizer: {name: adagrad, lr: 1}\nschedule: {name: onecycle, momentum: [0.95, 0.85]}",
+            "f:1: train: schedule.momentum: adagrad has no momentum; leave it out or take another optimizer",
+        ),
+        (
+            "optimizer: {name: sgd, lr: 1, momentum: 0}\nmomentum_schedule: {name: constant}",
+            "f:1: train: momentum_schedule: sgd has no momentum here; set one or leave the schedule out",
+        ),
+        (
+            "optimizer: {name: adafactor, lr: 1}\nmomentum_schedule: {name: constant}",
+            "f:1: train: momentum_schedule: adafactor has no momentum here; set one or leave the schedule out",
+        ),
+        (
+            "optimizer: {name: rprop, lr: 1}\nstrategy: fsdp",
+            "f:1: train: strategy: rprop cannot step sharded weights; take ddp or another optimizer",
+        ),
+        (
+            "optimizer: {name: adafactor, lr: 1}\nstrategy: fsdp",
+            "f:1: train: strategy: adafactor cannot step sharded weights; take ddp or another optimizer",
+        ),
+        ("optimizer: {name: sgd, lr: 1}\nauto_scale_lr: 0", "f:4: train.auto_scale_lr: must be > 0, got 0"),
+        (
+            "optimizer: {name: sgd, lr: 1}\nschedule: {name: step, every: 0 steps}",
+            "f:4: train.schedule.every: must be longer than nothing, got 0 steps",
+        ),
+        (
+            "optimizer: {name: sgd, lr: 1}\nschedule: {name: onecycle, momentum: [1, 0.85]}",
+            "f:4: train.schedule.momentum: must be from 0.001 to 0.999, got 1.0",
+        ),
+        (
+            "optimizer: {name: sgd, lr: 1}\nschedule: {name: onecycle, warmup: 3 epochs}",
+            "f:4: train.schedule.warmup: unknown key; known: peak_at, start_div, end_div, anneal, momentum",
+        ),
+    ],
+)
+def test_these_do_not(text: str, sentence: str) -> None:
+    assert problems(text) == [sentence]

@@ -19,8 +19,8 @@ spec.loader.exec_module(mistakes)
 
 ROOT = "task, model, data, augment, metrics, train, loader, callbacks, launcher"
 TRAIN = (
-    "length, batch_size, optimizer, schedule, accumulate, clip_grad, precision, channels_last, device, final, "
-    "eval_every, save_every, keep, best, log_every, seed"
+    "length, batch_size, optimizer, schedule, momentum_schedule, auto_scale_lr, accumulate, clip_grad, precision, "
+    "channels_last, device, final, eval_every, save_every, keep, best, log_every, seed"
 )
 LABELS = "circle, cross, square, star, triangle"
 SENTENCES = {

@@ -86,9 +86,30 @@ def test_resume_goes_on_from_a_checkpoint(vf: Vf, tmp_path: Path) -> None:
 
 
 def test_resume_takes_nothing_beside(vf: Vf, trained: Path) -> None:
-    said = vf("run", "train", "det/quickstart", "--resume", str(trained), "--set", "train.seed=1")
-    expected = "error: --resume: takes everything from the run; leave out a recipe, --set\n"
+    said = vf("run", "train", "det/quickstart", "--resume", str(trained), "--task", "det")
+    expected = "error: --resume: takes everything from the run; leave out a recipe, --task\n"
     assert (said.code, said.err) == (2, expected)
+
+
+def test_resume_refuses_what_would_change_the_training(vf: Vf, trained: Path) -> None:
+    said = vf("run", "train", "--resume", str(trained), "--seed", "1")
+    assert (said.code, said.err) == (
+        2,
+        "error: --resume: --set train.seed=1 would change what was trained; start a new run with --init-from, or change "
+        "only loader.*, launcher, train.length, train.device, and how often to log and save\n",
+    )
+
+
+def test_resume_without_a_value(vf: Vf) -> None:
+    said = vf("run", "train", "--resume")
+    assert (said.code, said.err) == (
+        2,
+        "error: --resume: no run in runs/ here; name one, or leave --resume out to start\n",
+    )
+    assert vf(*TRAIN, "--out", "run", "--resume").code == 0  # there is none: it starts
+    again = vf(*TRAIN, "--out", "run", "--resume")
+    assert again.code == 0
+    assert "resumed from " in again.out
 
 
 def test_resume_of_nothing(vf: Vf) -> None:
@@ -214,6 +235,6 @@ def test_ctrl_c_ends_a_run_in_one_line(tmp_path: Path) -> None:
     while run.poll() is None and not (log.is_file() and log.stat().st_size):
         time.sleep(0.05)
     run.send_signal(signal.SIGINT)
-    _, err = run.communicate(timeout=60)
-    assert run.returncode == 130
-    assert err.strip() == "interrupted"
+    out, err = run.communicate(timeout=60)
+    assert (run.returncode, err) == (130, "")
+    assert out.splitlines()[-1] == "next  go on from there: vf run train --resume run"

@@ -15,17 +15,24 @@ from vf.data.sample import Batch
 
 
 class Collate:
-    """Callable for the DataLoader; ``fill`` is the grey level (0..255) of the padding."""
+    """Callable for the DataLoader.
 
-    def __init__(self, *, fill: int) -> None:
+    Args:
+        fill: grey level (0..255) of the padding.
+        skip_broken: leave samples out that could not be read, as long as one of the batch could.
+    """
+
+    def __init__(self, *, fill: int, skip_broken: bool = False) -> None:
         self._fill = fill
+        self._skip_broken = skip_broken
 
     def __call__(self, items: Sequence[Fitted | Failure]) -> Batch | Failure:
-        fitted: list[Fitted] = []
-        for item in items:
-            if isinstance(item, Failure):
-                return item
-            fitted.append(item)
+        fitted = [item for item in items if isinstance(item, Fitted)]
+        failures = [item for item in items if isinstance(item, Failure)]
+        if failures and not (self._skip_broken and fitted):
+            return failures[0]
+        skipped = tuple(problem for item in fitted for problem in item.skipped)
+        skipped += tuple(problem for item in failures for problem in item.problems)
         images, sizes = pad_images([f.sample.image for f in fitted], fill=self._fill)
         targets, counts = _flatten([f.sample.target for f in fitted], images.shape[-2:])
         return Batch(
@@ -35,6 +42,7 @@ class Collate:
             ids=tuple(f.sample.id for f in fitted),
             targets=targets,
             counts=counts,
+            skipped=skipped,
         )
 
 

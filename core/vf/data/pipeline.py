@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 
 from vf.data.sample import Sample
 from vf.data.sampler import Draw
-from vf.data.seeding import seeded
+from vf.data.seeding import mix, seeded
 from vf.errors import VFError
 from vf.protocols import Dataset, Preprocess
 
@@ -25,6 +25,8 @@ class Fitted:
 
     sample: Sample
     original: tuple[int, int]
+    skipped: tuple[str, ...] = ()
+    """What could not be read in its place."""
 
 
 @attrs.frozen
@@ -35,23 +37,40 @@ class Failure:
     problems: tuple[str, ...]
 
 
+ATTEMPTS = 8
+"""Samples tried for one place of a batch where broken ones are skipped."""
+
+
 class TrainView(TorchDataset[Fitted | Failure]):
     """Augmented samples, each a pure function of (seed, epoch, index)."""
 
     def __init__(
-        self, dataset: Dataset, transforms: Sequence[Callable[..., Any]], preprocess: Preprocess, *, seed: int
+        self,
+        dataset: Dataset,
+        transforms: Sequence[Callable[..., Any]],
+        preprocess: Preprocess,
+        *,
+        seed: int,
+        skip_broken: bool = False,
     ) -> None:
         self._dataset = dataset
         self._transforms = tuple(transforms)
         self._preprocess = preprocess
         self._seed = seed
+        self._attempts = ATTEMPTS if skip_broken else 1
 
     def __getitem__(self, draw: Draw) -> Fitted | Failure:
-        try:
-            with seeded(self._seed, draw.epoch, draw.index):
-                return self._load(draw)
-        except VFError as error:
-            return Failure(type(error), error.problems)
+        skipped: tuple[str, ...] = ()
+        index = draw.index
+        for attempt in range(self._attempts):
+            try:
+                with seeded(self._seed, draw.epoch, index):
+                    return attrs.evolve(self._load(attrs.evolve(draw, index=index)), skipped=skipped)
+            except VFError as error:
+                kind, skipped = type(error), (*skipped, *error.problems)
+            # Another sample, the same one in every run, takes the place: batches stay full.
+            index = mix(self._seed, draw.epoch, draw.index, attempt) % len(self._dataset)
+        return Failure(kind, skipped)
 
     def _load(self, draw: Draw) -> Fitted:
         sample = self._dataset[draw.index]

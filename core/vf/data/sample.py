@@ -46,6 +46,8 @@ class Batch:
     """Key -> one tensor with the samples' tensors joined along their first dimension, or a tuple of values."""
     counts: dict[str, tuple[int, ...]]
     """Key -> how many rows of ``targets[key]`` belong to each image; absent for keys with one value an image."""
+    skipped: tuple[str, ...] = ()
+    """What could not be read, and was replaced or left out."""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -12,18 +12,22 @@ from vf.console import Console, metric
 from vf.data.loader import Batches, eval_batches, train_batches, usable_cores
 from vf.data.pipeline import EvalView, TrainView
 from vf.data.sampler import TrainSampler
-from vf.data.seeding import seed_everything
+from vf.data.seeding import mix, seed_everything
 from vf.engine.callbacks import Callback
 from vf.engine.evaluate import build_metrics
 from vf.engine.log import Log
-from vf.engine.optim import build_optimizer
-from vf.engine.precision import make_precision, pick_device
-from vf.engine.saver import Saver, resume
+from vf.engine.optim import build_optimizer, scaled_lr
+from vf.engine.parallel import forward_of, prepare
+from vf.engine.precision import make_precision, pick_device, set_numerics
+from vf.engine.ranks import Ranks
+from vf.engine.saver import Saver
+from vf.engine.snapshot import resume
 from vf.engine.state import State
 from vf.errors import ConfigError, DataError, PluginError, listed
 from vf.preflight import preflight
 from vf.protocols import Dataset, DatasetConfig, DatasetInfo, Metric, Preprocess, Split
 from vf.recipes import Resolved
+from vf.weights import init_from
 
 
 @attrs.frozen
@@ -33,6 +37,8 @@ class Training:
     state: State
     console: Console
     callbacks: tuple[Callback, ...]
+    saver: Saver
+    """The last of the callbacks."""
     batches: Callable[..., Batches]
     """(start, final_from) -> the passes of the training from optimizer step ``start``."""
     eval_batches: Callable[[], Batches]
@@ -57,6 +63,7 @@ def build_training(
     folder: Path,
     console: Console,
     *,
+    ranks: Ranks | None = None,
     checkpoint: Path | None = None,
     steps: int | None = None,
     limit_eval: int | None = None,
@@ -65,6 +72,7 @@ def build_training(
 
     Args:
         folder: the run folder; exists.
+        ranks: the processes of this training; alone where it is not given.
         checkpoint: a checkpoint folder to go on from.
         steps: length of the training, instead of the recipe's.
         limit_eval: evaluate so many batches only.
@@ -72,38 +80,53 @@ def build_training(
     Raises:
         VFError: the data or the recipe cannot be trained on.
     """
-    recipe = resolved.recipe
+    recipe, ranks = resolved.recipe, ranks or Ranks()
     info = inspect(recipe.data, console)
     train_set, val_set = recipe.data.build("train"), recipe.data.build(validation_split(info))
-    seed_everything(recipe.train.seed)
-    device = pick_device(recipe.train.device)
-    model = place(recipe.model.build(info), device_is_channels_last=recipe.train.channels_last).to(device)
-    preprocess = preprocess_of(model)
-    steps_per_epoch = len(train_set) / recipe.train.batch_size
-    state = State(
-        resolved=resolved,
-        folder=folder,
-        info=info,
-        model=model,
-        optimizer=build_optimizer(model, recipe.train),
-        precision=make_precision(recipe.train.precision, device),
-        total_steps=steps or recipe.train.length.steps(steps_per_epoch),
-        steps_per_epoch=steps_per_epoch,
-    )
-    own = tuple(config.build() for config in recipe.callbacks)
+    state = _build_state(resolved, folder, console, ranks, info, len(train_set))
+    if steps is not None:
+        state.total_steps = steps
+    preprocess = preprocess_of(state.model)
+    state.eval_batches = lambda: split_batches(val_set, preprocess, resolved, state.precision.device.type, ranks)
+    batches = _train_batches(train_set, preprocess, state)
+    state.train_batches = lambda count: batches(start=0, final_from=0, steps=count)
+    own = (*(config.build() for config in recipe.callbacks), Log(console))
     _introduce(state, console, len(train_set), len(val_set))
     for callback in own:
         callback.on_build(state)
     if checkpoint is not None:
-        resume(state, own, checkpoint)
+        for line in resume(state, own, checkpoint):
+            console.say(f"note: {line}")
         console.say(f"resumed from {checkpoint} at step {state.step} of {state.total_steps}")
-    return Training(
-        state=state,
-        console=console,
-        callbacks=(*own, Log(console), Saver(own, console)),
-        batches=_train_batches(train_set, preprocess, state),
-        eval_batches=lambda: split_batches(val_set, preprocess, resolved, device.type),
-        limit_eval=limit_eval,
+    state.forward = forward_of(state.model, recipe.train, ranks, state.precision.device)
+    saver = Saver(own, console)
+    return Training(state, console, (*own, saver), saver, batches, state.eval_batches, limit_eval)
+
+
+def _build_state(
+    resolved: Resolved, folder: Path, console: Console, ranks: Ranks, info: DatasetInfo, num_train: int
+) -> State:
+    recipe, train = resolved.recipe, resolved.recipe.train
+    set_numerics(tf32=train.tf32, deterministic=train.deterministic)
+    seed_everything(train.seed)  # every process makes the same weights …
+    device = pick_device(train.device, local_rank=ranks.world.local_rank)
+    model = place(recipe.model.build(info), device_is_channels_last=train.channels_last).to(device)
+    if train.init_from:
+        console.say(f"model {init_from(model, train.init_from, allow_partial=train.allow_partial)}")
+    model = prepare(model, train, ranks, console.say)
+    if ranks.many:
+        seed_everything(mix(train.seed, ranks.world.rank))  # … and draws its own dropout
+    return State(
+        resolved=resolved,
+        folder=folder,
+        info=info,
+        model=model,
+        optimizer=build_optimizer(model, train),
+        precision=make_precision(train.precision, device),
+        total_steps=train.length.steps(num_train / train.batch_size),
+        steps_per_epoch=num_train / train.batch_size,
+        say=console.say,
+        ranks=ranks,
     )
 
 
@@ -147,33 +170,45 @@ def place(model: nn.Module, *, device_is_channels_last: bool) -> nn.Module:
     return model.to(memory_format=torch.channels_last) if device_is_channels_last else model
 
 
-def split_batches(dataset: Dataset, preprocess: Preprocess, resolved: Resolved, device: str) -> Batches:
-    """Batches of one split for evaluation."""
-    loader = resolved.recipe.loader
+def split_batches(
+    dataset: Dataset, preprocess: Preprocess, resolved: Resolved, device: str, ranks: Ranks | None = None
+) -> Batches:
+    """Batches of one split for evaluation: every process takes each N-th sample, none is padded or repeated."""
+    loader, world = resolved.recipe.loader, (ranks or Ranks()).world
+    if resolved.recipe.train.strategy == "fsdp" and world.size > 1 and len(dataset) % world.size:
+        raise ConfigError(
+            f"train.strategy: fsdp evaluates in step on all {world.size} processes; {len(dataset)} images cannot be "
+            "shared out evenly; use ddp"
+        )
     return eval_batches(
         EvalView(dataset, preprocess),
-        range(len(dataset)),
+        range(world.rank, len(dataset), world.size),
         batch_size=loader.eval_batch_size,
         fill=preprocess.pad_value,
         workers=min(loader.workers, max(1, len(dataset) // loader.eval_batch_size)),
         prefetch=loader.prefetch,
         pin=device == "cuda",
+        skip_broken=loader.on_error == "skip",
     )
 
 
 def _train_batches(dataset: Dataset, preprocess: Preprocess, state: State) -> Callable[..., Batches]:
     recipe = state.resolved.recipe
-    view = TrainView(dataset, [t.build() for t in recipe.augment], preprocess, seed=recipe.train.seed)
+    transforms = [t.build() for t in recipe.augment]
+    skip = recipe.loader.on_error == "skip"
+    view = TrainView(dataset, transforms, preprocess, seed=recipe.train.seed, skip_broken=skip)
 
-    def batches(*, start: int, final_from: int) -> Batches:
+    def batches(*, start: int, final_from: int, steps: int | None = None) -> Batches:
         sampler = TrainSampler(
             num_samples=len(dataset),
             batch_size=recipe.train.batch_size,
-            steps=state.total_steps,
+            steps=state.total_steps if steps is None else steps,
             seed=recipe.train.seed,
             start=start,
             final_from=final_from,
             accumulate=recipe.train.accumulate,
+            rank=state.ranks.world.rank,
+            world=state.ranks.world.size,
         )
         return train_batches(
             view,
@@ -194,6 +229,7 @@ def _introduce(state: State, console: Console, num_train: int, num_val: int) -> 
             f"train.batch_size: {train.batch_size} images cannot be cut into {train.accumulate} passes "
             f"(train.accumulate); make it a multiple"
         )
+    line = scaled_lr(train)[1]
     parameters = sum(p.numel() for p in state.model.parameters())
     console.say(f"run   {state.folder}")
     console.say(
@@ -207,5 +243,10 @@ def _introduce(state: State, console: Console, num_train: int, num_val: int) -> 
     passes = f" in {train.accumulate} passes" if train.accumulate > 1 else ""
     console.say(
         f"train {state.total_steps} steps of {train.batch_size} images{passes} "
-        f"({state.total_steps / state.steps_per_epoch:.1f} epochs), lr {train.optimizer.lr:g}"
+        f"({state.total_steps / state.steps_per_epoch:.1f} epochs), lr {scaled_lr(train)[0]:g}"
     )
+    if line:
+        console.say(f"train {line}")
+    if state.ranks.many:
+        each = train.batch_size // state.ranks.world.size
+        console.say(f"ranks {state.ranks.world}; {each} images a step each, {train.strategy}")

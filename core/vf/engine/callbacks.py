@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from vf.engine.state import State
-from vf.schema import Duration
 
 
 class Callback:
@@ -22,6 +21,9 @@ class Callback:
     def after_step(self, state: State) -> None:
         """After each optimizer step; ``state.step`` counts it already."""
 
+    def before_evaluate(self, state: State) -> None:
+        """Before each evaluation of ``state.eval_model``."""
+
     def after_evaluate(self, state: State) -> None:
         """After each evaluation; ``state.metrics`` holds it."""
 
@@ -37,31 +39,3 @@ class Callback:
 
     def load_state_dict(self, state: State, saved: dict[str, Any]) -> None:
         """Take back what :meth:`state_dict` gave."""
-
-
-class EarlyStop(Callback):
-    """Ask the loop to stop when the best metric has not grown for ``patience`` evaluations."""
-
-    name = "early_stop"
-
-    def __init__(self, *, patience: int, after: Duration) -> None:
-        self._patience = patience
-        self._after = after
-        self._seen: int | None = None
-        self._stale = 0
-
-    def after_evaluate(self, state: State) -> None:
-        """Count evaluations since the best one."""
-        grown = state.best_step != self._seen
-        self._seen = state.best_step
-        self._stale = 0 if grown else self._stale + 1
-        if self._stale >= self._patience and state.step >= self._after.steps(state.steps_per_epoch):
-            state.stop = f"no better metric in {self._stale} evaluations"
-
-    def state_dict(self, state: State) -> dict[str, Any]:
-        """Counters."""
-        return {"seen": self._seen, "stale": self._stale}
-
-    def load_state_dict(self, state: State, saved: dict[str, Any]) -> None:
-        """Counters."""
-        self._seen, self._stale = saved["seen"], saved["stale"]

@@ -13,7 +13,9 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,11 @@ class Weights:
 def save_weights(model: nn.Module, path: Path, *, recipe: str, info: DatasetInfo) -> None:
     """Write the one file that is enough to predict: weights, and as metadata the recipe, classes and versions."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    save_tensors(tensors, path, recipe=recipe, info=info)
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path, *, recipe: str, info: DatasetInfo) -> None:
+    """Write ``model.safetensors`` from tensors on the CPU; OSError where the disk refuses."""
     versions = {"vf": vf.__version__, "torch": torch.__version__}
     metadata = {
         "vf_format": FORMAT,
@@ -54,7 +61,10 @@ def save_weights(model: nn.Module, path: Path, *, recipe: str, info: DatasetInfo
         "info": json.dumps(attrs.asdict(info), ensure_ascii=False),
         "versions": json.dumps(versions),
     }
-    save_file(tensors, path, metadata)
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def read_weights(path: Path) -> Weights:
@@ -63,20 +73,32 @@ def read_weights(path: Path) -> Weights:
     Raises:
         CheckpointError: the file is missing, broken, or was not written by vf.
     """
+    tensors, metadata = read_safetensors(path)
+    if metadata.get("vf_format") != FORMAT:
+        raise CheckpointError(f"{path}: holds weights, but no vf recipe; expected a file that vf wrote")
+    try:
+        facts = json.loads(metadata["info"])
+        facts["classes"] = tuple(facts["classes"])
+        facts["notes"] = tuple(facts["notes"])
+        return Weights(tensors, metadata["recipe"], DatasetInfo(**facts), json.loads(metadata["versions"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its vf metadata is not readable ({type(error).__name__}: {error})") from None
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the metadata of any safetensors file.
+
+    Raises:
+        CheckpointError: the file is missing or broken.
+    """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            return tensors, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from None
-    if metadata.get("vf_format") != FORMAT:
-        raise CheckpointError(f"{path}: holds weights, but no vf recipe; expected a file that vf wrote")
-    facts = json.loads(metadata["info"])
-    facts["classes"] = tuple(facts["classes"])
-    facts["notes"] = tuple(facts["notes"])
-    return Weights(tensors, metadata["recipe"], DatasetInfo(**facts), json.loads(metadata["versions"]))
 
 
 def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -98,15 +120,22 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> No
 
 
 def write(
-    folder: Path, step: int, *, model: nn.Module, recipe: str, info: DatasetInfo, trainer: Mapping[str, Any]
+    folder: Path,
+    step: int,
+    *,
+    tensors: dict[str, Tensor],
+    recipe: str,
+    info: DatasetInfo,
+    trainer: Mapping[str, Any],
 ) -> Path:
     """Write ``folder/step_XXXXXXXX`` so that it exists whole or not at all; return its path."""
     final = folder / f"step_{step:08d}"
     aside = folder / f".writing_{final.name}"
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(aside, ignore_errors=True)
+    for left in folder.glob(".writing_step_*"):  # by a process that was killed
+        shutil.rmtree(left)
     aside.mkdir()
-    save_weights(model, aside / WEIGHTS, recipe=recipe, info=info)
+    save_tensors(tensors, aside / WEIGHTS, recipe=recipe, info=info)
     torch.save(dict(trainer), aside / TRAINER)
     files = {
         name: {"size": (aside / name).stat().st_size, "sha256": sha256(aside / name)} for name in (WEIGHTS, TRAINER)
@@ -115,11 +144,21 @@ def write(
     for name in (WEIGHTS, TRAINER, MANIFEST):
         _fsync(aside / name)
     _fsync(aside)
-    if final.exists():
-        shutil.rmtree(final)
-    os.rename(aside, final)
+    _replace(aside, final)
     _fsync(folder)
     return final
+
+
+def _replace(aside: Path, final: Path) -> None:
+    """Rename; where the same step was saved before (without its evaluation), one of the two is there at any time."""
+    old = final.with_name(f".old_{final.name}")
+    if old.exists():
+        shutil.rmtree(old)
+    if final.exists():
+        os.rename(final, old)
+    os.rename(aside, final)
+    if old.exists():
+        shutil.rmtree(old)
 
 
 def point(folder: Path, name: str, target: Path) -> None:
@@ -140,19 +179,31 @@ def verify(checkpoint: Path) -> None:
         raise CheckpointError(f"{checkpoint}: has no {MANIFEST}; it was not finished") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise CheckpointError(f"{checkpoint / MANIFEST}: not readable") from None
+    if unlisted := [name for name in (WEIGHTS, TRAINER) if name not in expected]:
+        raise CheckpointError(f"{checkpoint / MANIFEST}: does not list {listed(unlisted)}")
     for name, (size, digest) in expected.items():
         file = checkpoint / name
         if not file.is_file():
             raise CheckpointError(f"{file}: missing")
         if file.stat().st_size != size:
             raise CheckpointError(f"{file}: has {file.stat().st_size} bytes, expected {size}")
-        if sha256(file) != digest:
+        try:
+            found = sha256(file)
+        except OSError as error:
+            raise CheckpointError(f"{file}: cannot be read: {error.strerror or error}") from None
+        if found != digest:
             raise CheckpointError(f"{file}: its content changed since it was written (sha256 differs)")
+
+
+def all_in(folder: Path) -> list[Path]:
+    """Return the checkpoints of a run's folder, good or not, the oldest step first."""
+    found = [*folder.glob("step_*"), *folder.glob(".old_step_*")]
+    return sorted(found, key=lambda path: path.name.removeprefix(".old_"))
 
 
 def newest_good(folder: Path, tell: Callable[[str], None]) -> Path | None:
     """Return the newest checkpoint that verifies; each broken one is passed to ``tell`` as a line and skipped."""
-    for checkpoint in sorted(folder.glob("step_*"), reverse=True):
+    for checkpoint in reversed(all_in(folder)):
         try:
             verify(checkpoint)
         except CheckpointError as error:
@@ -164,17 +215,29 @@ def newest_good(folder: Path, tell: Callable[[str], None]) -> Path | None:
 
 def read_trainer(checkpoint: Path) -> dict[str, Any]:
     """Read ``trainer.pt`` as tensors and plain data; anything else in it is refused, not run."""
-    try:
-        state = torch.load(checkpoint / TRAINER, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{checkpoint / TRAINER}: missing; this checkpoint can predict, but not resume") from None
-    except Exception as error:  # torch raises pickle, zip, runtime and end-of-file errors for broken files
-        raise CheckpointError(
-            f"{checkpoint / TRAINER}: refused: not plain tensors and data, or broken ({type(error).__name__})"
-        ) from None
+    if not (checkpoint / TRAINER).is_file():
+        raise CheckpointError(f"{checkpoint / TRAINER}: missing; this checkpoint can predict, but not resume")
+    state = load_plain(checkpoint / TRAINER)
     if not isinstance(state, dict):
         raise CheckpointError(f"{checkpoint / TRAINER}: expected a mapping, got {type(state).__name__}")
     return state
+
+
+def load_plain(path: Path) -> Any:
+    """Load a file of ``torch.save`` that holds tensors and plain data; anything else in it is refused, not run."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about old pickle protocols and TorchScript: what matters is raised
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises pickle, zip, runtime and end-of-file errors for broken files
+        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if foreign:
+            raise CheckpointError(
+                f"{path}: refused: holds {foreign[1]}, expected tensors and plain data; nothing in it was run"
+            ) from None
+        raise CheckpointError(
+            f"{path}: refused: not plain tensors and data, or broken ({type(error).__name__})"
+        ) from None
 
 
 def sha256(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 from vf.console import Console
 from vf.data.loader import Batches
 from vf.engine.precision import Precision
+from vf.engine.ranks import Ranks
 from vf.errors import ConfigError
 from vf.protocols import DatasetInfo, Metric, MetricConfig
 
@@ -33,27 +34,58 @@ def evaluate(
     console: Console,
     label: str,
     limit: int | None = None,
-) -> Evaluation:
+    ranks: Ranks | None = None,
+    stop: Callable[[], int] = lambda: 0,
+    alive: Callable[[str], None] = lambda phase: None,
+) -> Evaluation | int:
     """Run ``model`` over ``batches`` (at most ``limit`` of them) and compute the metrics.
 
-    Leaves the model in the mode that it was in.
+    Leaves the model in the mode that it was in. Every process brings the batches of its own samples; they are
+    neither padded nor repeated, and one that has none left goes on answering the others.
+
+    Args:
+        stop: asked after every batch; the exit code that a signal asked for, else 0.
+        alive: called before every batch.
+
+    Returns:
+        the metrics, or the exit code where any process was asked to stop.
     """
+    ranks = ranks or Ranks()
     training = model.training
     model.eval()
-    total = len(batches) if limit is None else min(limit, len(batches))
-    bar = console.bar(label, total)
-    for done, batch in enumerate(batches, 1):
-        with precision.autocast():
-            predictions = model(batch.to(precision.device))
-        targets = batch.per_image()
-        for metric in metrics.values():
-            metric.update(predictions, targets)
-        bar.update(done)
-        if done == total:
+    [rounds] = ranks.agree(len(batches) if limit is None else min(limit, len(batches)))
+    bar = console.bar(label, rounds)
+    source = iter(batches)
+    code = 0
+    for done in range(1, rounds + 1):
+        alive("evaluating")
+        batch = next(source, None) if limit is None or done <= limit else None
+        if batch is not None:
+            for problem in batch.skipped:
+                console.say(f"warning: not evaluated: {problem}")
+            with precision.autocast():
+                predictions = model(batch.to(precision.device))
+            targets = batch.per_image()
+            for metric in metrics.values():
+                metric.update(predictions, targets)
+        [code] = ranks.agree(stop())
+        if code:
             break
+        bar.update(done)
     bar.close()
     model.train(training)
-    return summarise(metrics)
+    return code or _summarised(metrics, ranks)
+
+
+def _summarised(metrics: Mapping[str, Metric], ranks: Ranks) -> Evaluation:
+    """Merge what the processes saw on rank 0, compute there, and tell all."""
+    if not ranks.many:
+        return summarise(metrics)
+    seen = ranks.gather_on_first({name: metric.state() for name, metric in metrics.items()})
+    if seen:
+        for name, metric in metrics.items():
+            metric.merge([states[name] for states in seen])
+    return ranks.from_first(lambda: summarise(metrics))
 
 
 def summarise(metrics: Mapping[str, Metric]) -> Evaluation:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +16,7 @@ from torch import Tensor
 
 from vf.console import Console, duration
 from vf.engine.callbacks import Callback
+from vf.engine.ranks import Ranks
 from vf.engine.state import State
 from vf.runs import LOG
 
@@ -25,7 +29,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
-        self._steps = 0
+        self._steps, self._timed = 0, 0
         self._waited = 0.0
         self._since = time.perf_counter()
 
@@ -34,43 +38,65 @@ class Meter:
         for name, value in losses.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._steps += 1
+        self._timed += 1
         self._waited += waited
 
-    def read(self, batch_size: int) -> dict[str, float]:
-        """Return means, images/s and the share of time spent waiting for data; then start afresh."""
+    def read(self, batch_size: int, ranks: Ranks) -> dict[str, float]:
+        """Return means over steps and processes, images/s and the share of time spent waiting; then start afresh."""
         elapsed = time.perf_counter() - self._since
         names = list(self._sums)
-        values = torch.stack([self._sums[n].float() for n in names]).div(max(1, self._steps)).tolist() if names else []
+        values = self._means(ranks).tolist() if names else []
         out = dict(zip(names, values, strict=True))
-        out["images_per_s"] = self._steps * batch_size / elapsed
+        out["images_per_s"] = self._timed * batch_size / elapsed
         out["data_wait"] = self._waited / elapsed
-        out["step_s"] = elapsed / max(1, self._steps)
+        out["step_s"] = elapsed / max(1, self._timed)
         self.restart()
         return out
 
+    def _means(self, ranks: Ranks) -> Tensor:
+        return ranks.mean(torch.stack([value.float() for value in self._sums.values()]).div(max(1, self._steps)))
+
+    def state_dict(self, ranks: Ranks) -> dict[str, Any]:
+        """What was summed up since the last reading."""
+        sums = self._means(ranks) * max(1, self._steps) if ranks.many and self._sums else None
+        values = list(self._sums.values()) if sums is None else list(sums)
+        return {"steps": self._steps, "sums": dict(zip(self._sums, values, strict=True))}
+
+    def load_state_dict(self, saved: dict[str, Any], device: torch.device) -> None:
+        """Go on summing."""
+        self._steps = saved["steps"]
+        self._sums = {name: value.to(device) for name, value in saved["sums"].items()}
+
     def restart(self) -> None:
         """Forget everything, and begin to count now."""
-        self._sums, self._steps, self._waited = {}, 0, 0.0
+        self._sums, self._steps = {}, 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Count time from now on; sums of a resumed run stay."""
+        self._waited, self._timed = 0.0, 0
         self._since = time.perf_counter()
 
 
 class Log(Callback):
-    """Writes a record every ``train.log_every`` steps and one for each evaluation."""
+    """Writes a record every ``train.log_every`` steps and one for each evaluation; a full disk does not end a run."""
+
+    name = "log"
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._meter = Meter()
+        self._lines: Lines | None = None
+        self._board: SummaryWriter | None = None
 
     def on_start(self, state: State) -> None:
         """Open the files; a resumed run forgets what was logged after its checkpoint."""
-        from torch.utils.tensorboard import SummaryWriter
-
-        _keep_until(state.folder / LOG, state.step)
-        self._file = (state.folder / LOG).open("a", encoding="utf-8")
-        purge = state.step + 1 if state.step else None
-        self._board: SummaryWriter = SummaryWriter(str(state.folder), purge_step=purge)
+        if state.ranks.world.first:
+            _keep_until(state.folder / LOG, state.step)
+            self._lines = Lines(state.folder / LOG, self._console)
+            self._board = _open_board(state)
         self._bar = self._console.bar("train", state.total_steps, start=state.step)
-        self._meter.restart()
+        self._meter.begin()
 
     def after_step(self, state: State) -> None:
         """Count; write at each interval, and at the last step."""
@@ -82,16 +108,14 @@ class Log(Callback):
         self._bar.update(state.step, text)
 
     def _record(self, state: State, batch_size: int) -> str:
-        means = self._meter.read(batch_size)
+        means = self._meter.read(batch_size, state.ranks)
         rates = {key: means.pop(key) for key in ("images_per_s", "data_wait", "step_s")}
         total = sum(v for k, v in means.items() if not k.startswith("_"))
         record = {"loss": total, **{k.lstrip("_"): v for k, v in means.items()}, "lr": state.lr}
         if state.grad_norm is not None:
             record["grad_norm"] = float(state.grad_norm)
         eta = rates.pop("step_s") * (state.total_steps - state.step)
-        self._write(state, {"kind": "train", "step": state.step, "epoch": round(state.epoch, 4), **record, **rates})
-        for key, value in {**record, **rates}.items():
-            self._board.add_scalar(f"train/{key}", value, state.step)
+        self._write(state, "train", {**record, **rates})
         return (
             f"epoch {state.epoch:.1f}  loss {total:.3f}  lr {state.lr:.2e}  {rates['images_per_s']:.0f} images/s  "
             f"wait {rates['data_wait']:.0%}  eta {duration(eta)}"
@@ -99,21 +123,78 @@ class Log(Callback):
 
     def after_evaluate(self, state: State) -> None:
         """Write the metrics."""
-        self._write(state, {"kind": "val", "step": state.step, "epoch": round(state.epoch, 4), **state.metrics})
-        for key, value in state.metrics.items():
-            if value is not None:
-                self._board.add_scalar(f"val/{key}", value, state.step)
-        self._meter.restart()
+        self._write(state, "val", state.metrics)
+        self._meter.begin()
 
     def on_end(self, state: State) -> None:
         """Close the files."""
         self._bar.close()
-        self._file.close()
-        self._board.close()
+        if self._lines is not None:
+            self._lines.close()
+        if self._board is not None:
+            with contextlib.suppress(OSError):  # said already by Lines, whose disk it is too
+                self._board.close()
 
-    def _write(self, state: State, record: dict[str, Any]) -> None:
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+    def state_dict(self, state: State) -> dict[str, Any]:
+        """The sums of a mean that is not written yet."""
+        return self._meter.state_dict(state.ranks)
+
+    def load_state_dict(self, state: State, saved: dict[str, Any]) -> None:
+        """Go on with the mean."""
+        self._meter.load_state_dict(saved, state.precision.device)
+
+    def _write(self, state: State, kind: str, values: Mapping[str, float | None]) -> None:
+        if self._lines is None or self._board is None:
+            return
+        self._lines.add({"kind": kind, "step": state.step, "epoch": round(state.epoch, 4), **values})
+        for key, value in values.items():
+            if value is not None:
+                with contextlib.suppress(OSError):
+                    self._board.add_scalar(f"{kind}/{key}", value, state.step)
+
+
+class Lines:
+    """A file of JSON lines that keeps what a full disk refuses, and writes it when there is room again."""
+
+    def __init__(self, path: Path, console: Console) -> None:
+        self._path = path
+        self._console = console
+        self._waiting: list[str] = []
+        self._told = False
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Append a record."""
+        self._waiting.append(json.dumps(record) + "\n")
+        try:
+            self._append("".join(self._waiting).encode())
+        except OSError as error:
+            if not self._told:
+                self._console.say(f"warning: {self._path}: {error.strerror}; lines wait until there is room")
+            self._told = True
+        else:
+            self._waiting, self._told = [], False
+
+    def _append(self, content: bytes) -> None:
+        with self._path.open("ab", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            try:
+                written = file.write(content)
+                if written < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                file.truncate(end)  # half a line would spoil the next
+                raise
+
+    def close(self) -> None:
+        """Say what could not be written."""
+        if self._waiting:
+            self._console.say(f"warning: {self._path}: the last {len(self._waiting)} lines could not be written")
+
+
+def _open_board(state: State) -> SummaryWriter:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(state.folder), purge_step=state.step + 1 if state.step else None)
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

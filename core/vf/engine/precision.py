@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from contextlib import AbstractContextManager
 
 import attrs
@@ -11,10 +12,25 @@ import torch
 from vf.errors import SetupError
 
 
-def pick_device(wanted: str) -> torch.device:
-    """Return the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+def set_numerics(*, tf32: bool, deterministic: bool) -> None:
+    """Choose how float32 products of a GPU are computed, and whether every algorithm gives the same bits each time."""
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
+
+
+def pick_device(wanted: str, *, local_rank: int = 0) -> torch.device:
+    """Return the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; each process of a node takes its own."""
+    if wanted in ("auto", "cuda") and torch.cuda.is_available():
+        # Where a launcher shows each process its own GPU only, that one is number 0.
+        device = torch.device("cuda", local_rank % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+        return device
     if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cpu")
     try:
         device = torch.device(wanted)
     except RuntimeError:

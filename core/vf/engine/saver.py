@@ -1,31 +1,43 @@
-"""When to save, what to keep, and how a run goes on from a checkpoint."""
+"""When to save and what to keep. A step pays for a copy of the tensors; a thread writes it to the disk."""
 
 from __future__ import annotations
 
-import random
 import shutil
+import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from vf.console import Console
 from vf.engine import checkpoint
 from vf.engine.callbacks import Callback
-from vf.engine.optim import load_optimizer_state, optimizer_state
+from vf.engine.snapshot import model_state, snapshot, trainer_state
 from vf.engine.state import State
-
-FOLDER = "checkpoints"
+from vf.errors import CheckpointError, RunError, VFError
+from vf.runs import CHECKPOINTS
 
 
 class Saver(Callback):
-    """Saves at the interval, at each new best, and at the end; keeps the newest ``train.keep`` and the best."""
+    """Saves at the interval, at each new best, and at the end; keeps the newest ``train.keep`` and the best.
+
+    A save that fails is said and tried again at the next one; the last save of a run raises.
+    """
 
     def __init__(self, callbacks: Sequence[Callback], console: Console) -> None:
         self._callbacks = callbacks
         self._console = console
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="vf-saver")
+        self._writing: Future[None] | None = None
+        self._saved: tuple[int, bool] | None = None
+        self._time = time.monotonic()
+
+    def overdue(self, state: State) -> bool:
+        """Whether more than ``train.save_minutes`` have passed since the last save."""
+        minutes = state.resolved.recipe.train.save_minutes
+        return minutes is not None and time.monotonic() - self._time > 60 * minutes
 
     def step_done(self, state: State) -> None:
         """Save where it is time; the step's evaluation is over."""
@@ -34,23 +46,54 @@ class Saver(Callback):
         if due or new_best or state.stop or state.step == state.total_steps:
             self.save(state)
 
-    def save(self, state: State) -> Path:
-        """Write a checkpoint of this step, move the links, drop the oldest."""
-        folder = state.folder / FOLDER
+    def save(self, state: State) -> None:
+        """Copy what a checkpoint of this step needs, and begin to write it; every process calls this.
+
+        Raises:
+            RunError: the weights are not finite: they never become a checkpoint.
+        """
+        if self._saved == (state.step, state.owes_evaluation):
+            return
+        state.enter("saving")
+        self.settle(final=False)
+        _refuse_bad_weights(state)
+        tensors = snapshot(model_state(state.eval_model))
+        trainer = snapshot(trainer_state(state, self._callbacks))
+        self._saved, self._time = (state.step, state.owes_evaluation), time.monotonic()
+        if state.ranks.world.first:
+            best = state.best_step == state.step
+            self._writing = self._writer.submit(self._write, state, state.step, tensors, trainer, best)
+
+    def settle(self, *, final: bool) -> None:
+        """Wait until what was copied is on the disk. A failure is said, or raised where it is the ``final`` save."""
+        writing, self._writing = self._writing, None
+        if writing is None:
+            return
+        try:
+            writing.result()
+        except CheckpointError as error:
+            self._saved = None
+            if final:
+                raise
+            self._console.say(f"warning: {error}; tried again at the next save")
+
+    def on_end(self, state: State) -> None:
+        """Wait for the last save."""
+        try:
+            self.settle(final=True)
+        finally:
+            self._writer.shutdown()
+
+    def _write(self, state: State, step: int, tensors: dict[str, Any], trainer: dict[str, Any], best: bool) -> None:
+        folder = state.folder / CHECKPOINTS
         with checkpoint.naming_the_disk(folder):
             written = checkpoint.write(
-                folder,
-                state.step,
-                model=state.eval_model,
-                recipe=state.resolved.yaml(),
-                info=state.info,
-                trainer=trainer_state(state, self._callbacks),
+                folder, step, tensors=tensors, recipe=state.resolved.yaml(), info=state.info, trainer=trainer
             )
             checkpoint.point(folder, "last", written)
-            if state.best_step == state.step:
+            if best:
                 checkpoint.point(folder, "best", written)
             self._prune(folder, state.resolved.recipe.train.keep)
-        return written
 
     def _prune(self, folder: Path, keep: int) -> None:
         best = (folder / "best").resolve()
@@ -59,58 +102,18 @@ class Saver(Callback):
                 shutil.rmtree(old)
 
 
-def trainer_state(state: State, callbacks: Sequence[Callback]) -> dict[str, Any]:
-    """Return everything but the weights that predict, as tensors and plain data."""
-    return {
-        "step": state.step,
-        "best_value": state.best_value,
-        "best_step": state.best_step,
-        "metrics": dict(state.metrics),
-        "optimizer": optimizer_state(state.optimizer, state.model),
-        "scaler": state.precision.scaler.state_dict(),
-        "rng": _rng_state(),
-        "callbacks": {c.name: c.state_dict(state) for c in callbacks if c.name},
-    }
+def _refuse_bad_weights(state: State) -> None:
+    tensors = [t for t in state.eval_model.state_dict().values() if t.is_floating_point() and t.numel()]
+    sums = torch.stack([_local(t).detach().float().sum() for t in tensors])
+    [bad] = state.ranks.agree(int(not bool(sums.isfinite().all())))
+    if bad:
+        error: VFError = RunError(
+            f"step {state.step}: the weights are not finite; the last good checkpoint stays; lower "
+            "train.optimizer.lr or set train.clip_grad"
+        )
+        raise error
 
 
-def resume(state: State, callbacks: Sequence[Callback], saved: Path) -> None:
-    """Bring model, optimizer, counters, generators and callbacks to where ``saved`` left them.
-
-    Raises:
-        CheckpointError: it is broken, or belongs to another model or optimizer.
-    """
-    checkpoint.verify(saved)
-    weights = checkpoint.read_weights(saved / checkpoint.WEIGHTS)
-    trainer = checkpoint.read_trainer(saved)
-    checkpoint.load_into(state.model, weights.tensors, saved / checkpoint.WEIGHTS)
-    for callback in callbacks:
-        if callback.name in trainer["callbacks"]:
-            callback.load_state_dict(state, trainer["callbacks"][callback.name])
-    load_optimizer_state(state.optimizer, state.model, trainer["optimizer"])
-    if state.precision.scaler.is_enabled():
-        state.precision.scaler.load_state_dict(trainer["scaler"])
-    state.step = trainer["step"]
-    state.best_value, state.best_step = trainer["best_value"], trainer["best_step"]
-    state.metrics = trainer["metrics"]
-    _set_rng_state(trainer["rng"])
-
-
-def _rng_state() -> dict[str, Any]:
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
-    version, words, cached = random.getstate()
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [kind, torch.tensor(np.asarray(keys, dtype=np.int64)), position, has_gauss, gauss],
-        "random": [version, torch.tensor(words), cached],
-    }
-
-
-def _set_rng_state(saved: dict[str, Any]) -> None:
-    torch.set_rng_state(saved["torch"])
-    if saved["cuda"] and len(saved["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(saved["cuda"])
-    kind, keys, position, has_gauss, gauss = saved["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
-    version, words, cached = saved["random"]
-    random.setstate((version, tuple(words.tolist()), cached))
+def _local(tensor: torch.Tensor) -> torch.Tensor:
+    to_local = getattr(tensor, "to_local", None)
+    return to_local() if to_local is not None else tensor

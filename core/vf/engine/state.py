@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import torch
 from torch import Tensor, nn
 
 from vf.engine.precision import Precision
+from vf.engine.ranks import Ranks
+from vf.errors import ConfigError
 from vf.protocols import DatasetInfo
 from vf.recipes import Resolved
 
 if TYPE_CHECKING:
     from vf.data.sample import Batch
+
+
+def _silent(text: str) -> None:
+    """Say nothing: what a state that no console stands behind does."""
 
 
 @attrs.define(kw_only=True)
@@ -42,6 +49,14 @@ class State:
     """Seconds that the last step waited for its batch."""
     averaged: nn.Module | None = None
     """The weights to evaluate and save, where a callback keeps an average."""
+    averager: str = ""
+    """The callback that sets ``averaged``, now or later; see :meth:`claim_average`."""
+    train_batches: Callable[[int], Iterable[Batch]] | None = None
+    """N -> the first N batches of a pass over the training data, without transforms that mix; always the same."""
+    eval_batches: Callable[[], Iterable[Batch]] | None = None
+    """The batches of an evaluation, in order, on the CPU."""
+    say: Callable[[str], None] = _silent
+    """Write a line for the user."""
     metrics: dict[str, float | None] = attrs.field(factory=dict)
     """Of the last evaluation."""
     tables: dict[str, list[tuple[str, float | None]]] = attrs.field(factory=dict)
@@ -50,6 +65,21 @@ class State:
     best_step: int | None = None
     stop: str = ""
     """Reason to stop at this step boundary; empty: go on."""
+    exit_code: int = 0
+    """Of the process, where a signal was the reason."""
+    owes_evaluation: bool = False
+    """Whether a signal came between the last step and its evaluation."""
+    ranks: Ranks = attrs.field(factory=Ranks)
+    forward: Callable[..., Any] = attrs.Factory(lambda self: self.model, takes_self=True)
+    """What a step calls instead of the model: wrapped for many processes, compiled."""
+    phase: str = "building"
+    """What is being done, for messages."""
+    beat: float = attrs.field(factory=time.monotonic)
+    """When something was done last; see vf.engine.watchdog."""
+
+    def enter(self, phase: str) -> None:
+        """Note what is done from now on, as a sign of life."""
+        self.phase, self.beat = phase, time.monotonic()
 
     @property
     def epoch(self) -> float:
@@ -61,10 +91,21 @@ class State:
         """The weights that are evaluated and saved."""
         return self.averaged if self.averaged is not None else self.model
 
+    def claim_average(self, name: str) -> None:
+        """Reserve ``averaged`` for the callback ``name``; ConfigError where another one has it."""
+        if self.averager:
+            raise ConfigError(
+                f"callbacks: {self.averager} and {name} both choose the weights that are evaluated; keep one of them"
+            )
+        self.averager = name
+
     def judge(self, key: str) -> bool:
         """Take the value of metric ``key`` of the last evaluation; True where it is a new best."""
         value = self.metrics.get(key)
-        if value is None or (self.best_value is not None and value <= self.best_value):
+        if value is None:
+            return False
+        sign = -1 if self.resolved.recipe.train.best_mode == "min" else 1
+        if self.best_value is not None and sign * value <= sign * self.best_value:
             return False
         self.best_value, self.best_step = value, self.step
         return True

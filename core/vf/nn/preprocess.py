@@ -27,6 +27,9 @@ class Letterbox(nn.Module):
 
     mean: Tensor
     std: Tensor
+    train_size: tuple[int, int] | None = None
+    """Height and width that batches are resized to in training mode; None: ``size``. Set between steps by who
+    trains (see `vf.engine.multi_scale`); never saved, and without effect in evaluation mode."""
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class Letterbox(nn.Module):
         return attrs.evolve(sample, image=image, target=target)
 
     def forward(self, images: Tensor, sizes: Tensor) -> Tensor:
-        """Pad uint8 [B,3,H,W] RGB to ``size`` and normalise: float32 [B,3,*size]."""
+        """Pad uint8 [B,3,H,W] RGB to ``size`` and normalise: float32 [B,3,*size], in training [B,3,*train_size]."""
         height, width = images.shape[-2:]
         if self.bgr:
             images = images.flip(1)
@@ -67,7 +70,20 @@ class Letterbox(nn.Module):
         if any(padding):
             images = F.pad(images, padding, value=self.pad_value)
         x = images.to(self.mean.dtype)
-        return x if self.identity else (x - self.mean) / self.std
+        x = x if self.identity else (x - self.mean) / self.std
+        goal = self._goal()
+        return x if goal == self.size else F.interpolate(x, size=goal, mode="bilinear")
+
+    def scaled_boxes(self, boxes: Tensor) -> Tensor:
+        """Scale boxes [N,4] XYXY from pixels of ``size`` to pixels of what :meth:`forward` gives in this mode."""
+        goal = self._goal()
+        if goal == self.size:
+            return boxes
+        y, x = goal[0] / self.size[0], goal[1] / self.size[1]
+        return boxes * boxes.new_tensor([x, y, x, y])
+
+    def _goal(self) -> tuple[int, int]:
+        return self.train_size if self.training and self.train_size is not None else self.size
 
 
 def _resized(value: object, size: list[int]) -> object:

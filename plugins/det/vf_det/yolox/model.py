@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import torch
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
@@ -13,7 +14,7 @@ from vf.data.sample import Batch
 from vf.nn.preprocess import Letterbox
 from vf_det.yolox.assign import Objects, assign
 from vf_det.yolox.csp import ConvBlock, CSPDarknet, stage_channels
-from vf_det.yolox.head import Head, Output, decode
+from vf_det.yolox.head import STRIDES, Head, Output, decode
 from vf_det.yolox.loss import losses
 from vf_det.yolox.pafpn import PAFPN
 
@@ -38,6 +39,9 @@ class YOLOX(nn.Module):
         max_detections: kept for one image.
         fused: build without batch norm, with biased convolutions in its place.
     """
+
+    input_stride = STRIDES[-1]
+    """Any multiple of it can be trained at; see `vf.engine.multi_scale`."""
 
     def __init__(
         self,
@@ -99,6 +103,7 @@ class YOLOX(nn.Module):
 
     def _losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         objects = _objects(batch)
+        objects = attrs.evolve(objects, boxes=self.preprocess.scaled_boxes(objects.boxes))
         pairs = assign(output, objects)
         terms = losses(output, objects, pairs, with_l1=self.final_phase)
         return {**terms, "_num_pos": output.objects.new_tensor(pairs.cell.numel())}

@@ -1,0 +1,78 @@
+"""Start N processes of a training on this node, with torch's elastic agent, and end with them."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from vf.engine.signals import CODES
+from vf.errors import RunError, SetupError
+from vf.launch import Job, Nodes
+from vf.worker import spawned
+
+FORWARDED = tuple(CODES)
+GRACE = 60
+"""Seconds that the other processes get to end by themselves when one has died."""
+
+
+def launch(job: Job, *, nproc: int, nodes: Nodes) -> int:
+    """Run the job in ``nproc`` processes on this node; return the exit code that they agree on.
+
+    Raises:
+        RunError: a process died.
+        SetupError: the other nodes cannot be met.
+    """
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    config = LaunchConfig(
+        min_nodes=nodes.count,
+        max_nodes=nodes.count,
+        nproc_per_node=nproc,
+        run_id="vf",
+        rdzv_backend="c10d" if nodes.count == 1 else "static",
+        rdzv_endpoint=f"{nodes.address}:{nodes.port}",
+        rdzv_configs={"rank": nodes.rank, "timeout": 900},
+        max_restarts=0,
+        monitor_interval=0.1,
+        start_method="spawn",
+        signals_to_handle="SIGHUP",  # the others are passed on, so that the processes save first
+        shutdown_timeout=GRACE,
+    )
+    try:
+        with _passing_on_signals():
+            codes: dict[int, int] = elastic_launch(config, spawned)(job.text())
+    except ChildFailedError as error:
+        raise RunError(_obituary(error, job)) from None
+    except (RuntimeError, OSError, ValueError) as error:
+        raise SetupError(f"node {nodes.rank} of {nodes.count}: cannot start: {str(error).splitlines()[0]}") from None
+    return max(codes.values())
+
+
+@contextmanager
+def _passing_on_signals() -> Iterator[None]:
+    def forward(number: int, frame: FrameType | None) -> None:
+        for child in multiprocessing.active_children():
+            if child.pid is not None:
+                os.kill(child.pid, number)
+
+    before = {number: signal.signal(number, forward) for number in FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _obituary(error: ChildFailedError, job: Job) -> str:
+    rank, failure = min(error.failures.items(), key=lambda item: item[1].timestamp)
+    code = failure.exitcode
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    resume = f"; go on with 'vf run train --resume {job.folder}'" if job.folder else ""
+    return f"rank {rank} {how}; the other processes were ended{resume}"
