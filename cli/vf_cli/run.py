@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from vf.errors import ConfigError, VFError
+from vf.errors import ConfigError, VFError, listed
 
 SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key; may be repeated.")
 DEVICE = click.option("--device", default=None, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
@@ -81,14 +81,19 @@ def train(
     if flags["seed"] == 0:
         overrides = (*overrides, "train.seed=0")
     reference = _to_resume(resume, out)
-    if reference is not None:
-        given = {"a recipe": recipe, "--task": task, "--data": data, "--dry-run": dry_run}
-        if resume != NEWEST or out is None:  # with --out DIR the same command starts a run and goes on with it
-            _refuse_with_resume([*(name for name, value in given.items() if value), *(["--out"] if out else [])])
-        sys.exit(_resume(reference, overrides, places))
     from vf.launch import Job
     from vf.recipes import resolve
     from vf.runs import discard_unstarted
+
+    if reference is not None:
+        given: dict[str, Any] = {"a recipe": recipe, "--task": task, "--data": data}
+        if resume == NEWEST and out is not None:
+            # The same command starts a run and goes on with it, so it must mean the same training.
+            wanted = resolve(recipe, task=task, data=data, overrides=overrides) if any(given.values()) else None
+            sys.exit(_resume(reference, () if wanted else overrides, places, wanted))
+        given |= {"--out": out, "--dry-run": dry_run}
+        _refuse_with_resume([name for name, value in given.items() if value])
+        sys.exit(_resume(reference, overrides, places))
 
     resolved = resolve(recipe, task=task, data=data, overrides=overrides)
     if dry_run is not None:
@@ -150,7 +155,7 @@ def _refuse_with_resume(given: list[str]) -> None:
         raise ConfigError(f"--resume: takes everything from the run; leave out {', '.join(given)}")
 
 
-def _resume(reference: str, overrides: tuple[str, ...], places: dict[str, Any]) -> int:
+def _resume(reference: str, overrides: tuple[str, ...], places: dict[str, Any], wanted: Any = None) -> int:
     from vf.engine.checkpoint import newest_good
     from vf.errors import RunError
     from vf.launch import Job
@@ -171,8 +176,23 @@ def _resume(reference: str, overrides: tuple[str, ...], places: dict[str, Any]) 
         raise RunError(f"{reference}: has no good checkpoint to resume from; start again with another --out")
     text = (folder / RECIPE).read_text(encoding="utf-8")
     resolved = from_text(text, str(folder / RECIPE), overrides=overrides)
+    if wanted is not None:
+        _refuse_changes(resolved, wanted, folder)
+        resolved = wanted
     job = Job(action="train", folder=_short(folder), recipe=resolved.yaml(), checkpoint=str(checkpoint))
     return _launch(resolved, job, places)
+
+
+def _refuse_changes(saved: Any, wanted: Any, folder: Path) -> None:
+    from vf.recipes import leaves
+
+    before, after = dict(leaves(saved.plain())), dict(leaves(wanted.plain()))
+    changed = [k for k in {**before, **after} if before.get(k) != after.get(k) and not k.startswith(FREE_IN_RESUME)]
+    if changed:
+        raise ConfigError(
+            f"--resume: {folder} was trained with other values of {listed(changed)}; choose another --out, or leave the "
+            "recipe out to go on with the run's own"
+        )
 
 
 def _short(folder: Path) -> str:

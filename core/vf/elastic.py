@@ -17,6 +17,7 @@ from vf.engine.signals import CODES
 from vf.errors import RunError, SetupError
 from vf.launch import Job, Nodes
 from vf.worker import spawned
+from vf.world import OWN
 
 FORWARDED = tuple(CODES)
 GRACE = 60
@@ -35,7 +36,7 @@ def launch(job: Job, *, nproc: int, nodes: Nodes) -> int:
         min_nodes=nodes.count,
         max_nodes=nodes.count,
         nproc_per_node=nproc,
-        run_id="vf",
+        run_id=OWN,
         rdzv_backend="c10d" if nodes.count == 1 else "static",
         rdzv_endpoint=f"{nodes.address}:{nodes.port}",
         rdzv_configs={"rank": nodes.rank, "timeout": 900},

@@ -12,6 +12,8 @@ import attrs
 from vf.errors import SetupError
 
 TORCHRUN = "torchrun"
+OWN = "vf"
+"""Names the processes that vf itself starts."""
 
 
 @attrs.frozen(kw_only=True)
@@ -81,7 +83,7 @@ def _torchrun(env: Mapping[str, str]) -> World | None:
         size=size,
         local_rank=local.get("LOCAL_RANK", numbers["RANK"]),
         local_size=local.get("LOCAL_WORLD_SIZE", size),
-        by=TORCHRUN,
+        by=OWN if env.get("TORCHELASTIC_RUN_ID") == OWN else TORCHRUN,
         address=env.get("MASTER_ADDR", ALONE.address),
         port=_port(env, TORCHRUN, lambda: 0),
     )

@@ -27,7 +27,7 @@ from vf.engine.checkpoint import read_trainer, read_weights
 from vf.engine.early_stop import EarlyStop
 from vf.engine.image_log import CELL, ImageLog
 from vf.engine.precise_bn import recalibrate
-from vf.errors import ConfigError
+from vf.errors import ConfigError, DataError
 from vf.plugins import plugins
 from vf.recipes import from_text
 from vf.schema import Duration
@@ -303,6 +303,13 @@ def test_profiler_writes_a_trace_and_a_table(tmp_path: Path, start: int, steps: 
 def test_profiler_writes_nothing_where_the_training_is_shorter(tmp_path: Path) -> None:
     loop.run(tmp_path, loop.recipe(callbacks=[{"name": "profiler", "start": 9}]))
     assert not (tmp_path / "profile").exists()
+
+
+def test_a_run_that_fails_at_once_leaves_no_folders_of_callbacks(tmp_path: Path) -> None:
+    watchers = [{"name": "image_log"}, {"name": "lr_monitor"}, {"name": "profiler", "start": 0}]
+    with pytest.raises(DataError):
+        loop.run(tmp_path, loop.recipe(callbacks=watchers, data__count=4, data__broken=0))
+    assert not [p.name for p in tmp_path.iterdir() if p.is_dir() and p.name != "checkpoints"]
 
 
 def test_image_log_writes_a_sheet_at_each_evaluation(tmp_path: Path) -> None:

@@ -95,8 +95,8 @@ def test_resume_refuses_what_would_change_the_training(vf: Vf, trained: Path) ->
     said = vf("run", "train", "--resume", str(trained), "--seed", "1")
     assert (said.code, said.err) == (
         2,
-        "error: --resume: --set train.seed=1 would change what was trained; start a new run with --init-from, or change "
-        "only loader.*, launcher, train.length, train.device, and how often to log and save\n",
+        "error: --resume: --set train.seed=1 would change what was trained; start a new run with --init-from, "
+        "or change only loader.*, launcher, train.length, train.device, and how often to log and save\n",
     )
 
 

@@ -229,7 +229,6 @@ def _introduce(state: State, console: Console, num_train: int, num_val: int) -> 
             f"train.batch_size: {train.batch_size} images cannot be cut into {train.accumulate} passes "
             f"(train.accumulate); make it a multiple"
         )
-    line = scaled_lr(train)[1]
     parameters = sum(p.numel() for p in state.model.parameters())
     console.say(f"run   {state.folder}")
     console.say(
@@ -245,8 +244,8 @@ def _introduce(state: State, console: Console, num_train: int, num_val: int) -> 
         f"train {state.total_steps} steps of {train.batch_size} images{passes} "
         f"({state.total_steps / state.steps_per_epoch:.1f} epochs), lr {scaled_lr(train)[0]:g}"
     )
-    if line:
-        console.say(f"train {line}")
+    if train.auto_scale_lr is not None:
+        console.say(f"train {scaled_lr(train)[1]}")
     if state.ranks.many:
         each = train.batch_size // state.ranks.world.size
         console.say(f"ranks {state.ranks.world}; {each} images a step each, {train.strategy}")

@@ -44,8 +44,10 @@ class Profiler(Callback):
 
     def on_end(self, state: State) -> None:
         """Write what there is, where the training is shorter."""
-        if self._running is not None:
+        if self._running is not None and state.step > self._start:
             self._finish(state)
+        elif self._running is not None:
+            self._running.stop()  # an error in the first of the steps: nothing to show
 
     def _begin_if_due(self, state: State) -> None:
         if state.step != self._start or state.step == state.total_steps or not state.ranks.world.first:

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from vf.errors import RunError, SetupError, VFError, listed
-from vf.world import ALONE, TORCHRUN, World
+from vf.world import ALONE, OWN, TORCHRUN, World
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ def open_ranks(world: World, device: torch.device, *, timeout: float) -> Iterato
     try:
         dist.init_process_group(
             backend,
-            init_method="env://" if world.by == TORCHRUN else f"tcp://{world.address}:{world.port}",
+            init_method="env://" if world.by in (TORCHRUN, OWN) else f"tcp://{world.address}:{world.port}",
             rank=world.rank,
             world_size=world.size,
             timeout=datetime.timedelta(seconds=timeout),

@@ -1,0 +1,160 @@
+"""Many processes train and measure what one does, stop together, and say which of them failed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+
+def losses(run: Path) -> list[float]:
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [r["loss"] for r in records if r["kind"] == "train"]
+
+
+def metrics(run: Path) -> list[Any]:
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [r["accuracy"] for r in records if r["kind"] == "val"]
+
+
+def test_one_two_and_three_processes_train_and_measure_alike(toy: Any) -> None:
+    for n in (1, 2, 3):
+        code, out, err = toy.run("toy.yaml", "--nproc", str(n), "--out", f"run{n}")
+        assert (code, err) == (0, ""), out
+        if n > 1:
+            assert f"ranks {n} processes, started by vf; {12 // n} images a step each, ddp" in out
+    one = losses(toy.folder / "run1")
+    assert len(one) == 12
+    weights = load_file(toy.folder / "run1/checkpoints/last/model.safetensors")
+    for n in (2, 3):
+        assert losses(toy.folder / f"run{n}") == pytest.approx(one, abs=1e-5)
+        assert metrics(toy.folder / f"run{n}") == metrics(toy.folder / "run1")  # 21 images: no share is even
+        other = load_file(toy.folder / f"run{n}/checkpoints/last/model.safetensors")
+        assert all(torch.allclose(other[k], v, atol=1e-5) for k, v in weights.items())
+
+
+def test_a_run_of_two_processes_goes_on_in_one_and_in_three(toy: Any) -> None:
+    assert toy.run("toy.yaml", "--out", "run1")[0] == 0
+    one = load_file(toy.folder / "run1/checkpoints/last/model.safetensors")
+    for n in (1, 3):
+        assert toy.run("toy.yaml", "--nproc", "2", "--out", f"to{n}", "--set", "train.keep=9")[0] == 0
+        code, out, err = toy.run("--resume", f"to{n}/checkpoints/step_00000006", "--nproc", str(n))
+        assert (code, err) == (0, "")
+        assert f"note: {n} process{'es' * (n > 1)} instead of 2: the global batch stays 12 images" in out
+        other = load_file(toy.folder / f"to{n}/checkpoints/last/model.safetensors")
+        assert all(torch.allclose(other[k], v, atol=1e-5) for k, v in one.items())
+
+
+def test_sharded_training_gives_what_plain_training_gives(toy: Any) -> None:
+    plain = ("--set", "callbacks=[]", "--set", "data.val=20")
+    assert toy.run("toy.yaml", *plain, "--out", "run1")[0] == 0
+    fsdp = (*plain, "--set", "train.strategy=fsdp", "--set", "train.keep=9")
+    code, out, err = toy.run("toy.yaml", *fsdp, "--nproc", "2", "--out", "run2")
+    assert (code, err) == (0, ""), out
+    assert losses(toy.folder / "run2") == pytest.approx(losses(toy.folder / "run1"), abs=1e-5)
+    whole = load_file(toy.folder / "run1/checkpoints/last/model.safetensors")
+    shards = load_file(toy.folder / "run2/checkpoints/last/model.safetensors")
+    assert all(torch.allclose(shards[k], v, atol=1e-5) for k, v in whole.items())
+    # Its checkpoint is whole, so one process can go on with it.
+    code, out, err = toy.run("--resume", "run2/checkpoints/step_00000006")
+    assert (code, err) == (0, ""), out
+    again = load_file(toy.folder / "run2/checkpoints/last/model.safetensors")
+    assert all(torch.allclose(again[k], v, atol=1e-5) for k, v in whole.items())
+
+
+def test_a_parameter_that_nothing_uses_is_named(toy: Any) -> None:
+    code, _, err = toy.run("toy.yaml", "--set", "model.unused=true", "--nproc", "2", "--out", "run")
+    assert code == 2
+    assert err.splitlines()[0] == (
+        "error: step 1: 2 parameters got no gradient: spare.weight, spare.bias; use them in the loss, or freeze them "
+        "with train.optimizer.rules"
+    )
+
+
+def test_a_mistake_is_said_once(toy: Any) -> None:
+    code, _, err = toy.run("toy.yaml", "--set", "train.batch_size=7", "--nproc", "2", "--out", "run")
+    assert (code, err) == (
+        2,
+        "error: train.batch_size: 7 images cannot be cut into 2 processes × 1 passes; make it a multiple of 2\n",
+    )
+
+
+def test_a_broken_image_of_any_process_is_said(toy: Any) -> None:
+    code, _, err = toy.run("toy.yaml", "--set", "data.broken=3", "--nproc", "2", "--out", "run")
+    assert (code, err) == (2, "error: square 3: is broken\n")
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            child = int(status.parent.name)
+            found += [child, *children(child)]
+    return found
+
+
+def wait_for_log(run: Path, process: Any, lines: int = 2) -> None:
+    log = run / "log.jsonl"
+    while process.poll() is None and not (log.is_file() and log.read_text().count("\n") >= lines):
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGUSR2, 75), (signal.SIGINT, 130)],
+    ids=["TERM", "USR1", "USR2", "INT"],
+)
+def test_a_signal_saves_and_ends_all(toy: Any, number: signal.Signals, code: int, processes: int) -> None:
+    slow = ("--set", "data.seconds=0.02", "--set", "train.length=1000 steps", "--set", "train.eval_every=0 steps")
+    run = toy.folder / "run"
+    process = toy.start("toy.yaml", *slow, "--nproc", str(processes), "--out", "run")
+    wait_for_log(run, process)
+    family = children(process.pid)
+    assert family
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (code, ""), out
+    lines = out.splitlines()
+    step = int((run / "checkpoints/last").resolve().name.removeprefix("step_"))
+    assert lines[-2] == f"stopped at step {step}: {number.name}"
+    assert lines[-1] == "next  go on from there: vf run train --resume run"
+    limit = time.monotonic() + 5
+    while any(Path(f"/proc/{pid}").exists() for pid in family) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_process_that_is_killed_ends_the_others(toy: Any) -> None:
+    slow = ("--set", "data.seconds=0.02", "--set", "train.length=1000 steps", "--set", "loader.workers=0")
+    process = toy.start("toy.yaml", *slow, "--nproc", "2", "--out", "run")
+    wait_for_log(toy.folder / "run", process)
+    victim = [pid for pid in children(process.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()][-1]
+    os.kill(victim, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    last = err.splitlines()[-1]
+    assert "was killed by SIGKILL; the other processes were ended; go on with 'vf run train --resume run'" in last
+    assert "Traceback" not in err
+    assert toy.run("--resume", "run", "--nproc", "2", "--set", "train.length=20 steps")[0] == 0
+
+
+def test_a_process_that_stalls_says_where(toy: Any) -> None:
+    stall = ("--set", "data.asleep=3", "--set", "train.stall_timeout=4.0", "--set", "loader.workers=0")
+    code, _, err = toy.run("toy.yaml", *stall, "--nproc", "2", "--out", "run")
+    assert code != 0
+    assert "no progress for" in err
+    assert "waiting for data; ended (train.stall_timeout); go on with 'vf run train --resume run'" in err
+    assert "time.sleep(3600)" in err or "_play" in err  # the stack of the one that sleeps
+    assert list((toy.folder / "run").glob("stalled_rank_*.txt"))
