@@ -111,11 +111,9 @@ def train(
         sys.exit(_launch(resolved, job, places))  # rank 0 makes the folder
     job = job.made()
     try:
-        code = _launch(resolved, job, places)
-    except (VFError, KeyboardInterrupt):
+        sys.exit(_launch(resolved, job, places))
+    finally:
         discard_unstarted(Path(job.folder))
-        raise
-    sys.exit(code)
 
 
 def _yaml(value: Any) -> str:
@@ -190,8 +188,8 @@ def _refuse_changes(saved: Any, wanted: Any, folder: Path) -> None:
     changed = [k for k in {**before, **after} if before.get(k) != after.get(k) and not k.startswith(FREE_IN_RESUME)]
     if changed:
         raise ConfigError(
-            f"--resume: {folder} was trained with other values of {listed(changed)}; choose another --out, or leave the "
-            "recipe out to go on with the run's own"
+            f"--resume: {folder} was trained with other values of {listed(changed)}; choose another --out, or leave "
+            "the recipe out to go on with the run's own"
         )
 
 

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -16,7 +17,6 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from vf.engine.signals import CODES
 from vf.errors import RunError, SetupError
 from vf.launch import Job, Nodes
-from vf.worker import spawned
 from vf.world import OWN
 
 FORWARDED = tuple(CODES)
@@ -31,7 +31,8 @@ def launch(job: Job, *, nproc: int, nodes: Nodes) -> int:
         RunError: a process died.
         SetupError: the other nodes cannot be met.
     """
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    for name in ("torch.distributed.elastic", "torch.multiprocessing"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what users need to know is said in a line
     config = LaunchConfig(
         min_nodes=nodes.count,
         max_nodes=nodes.count,
@@ -48,12 +49,23 @@ def launch(job: Job, *, nproc: int, nodes: Nodes) -> int:
     )
     try:
         with _passing_on_signals():
-            codes: dict[int, int] = elastic_launch(config, spawned)(job.text())
+            codes: dict[int, int] = elastic_launch(config, _rank)(job.text())
     except ChildFailedError as error:
         raise RunError(_obituary(error, job)) from None
     except (RuntimeError, OSError, ValueError) as error:
         raise SetupError(f"node {nodes.rank} of {nodes.count}: cannot start: {str(error).splitlines()[0]}") from None
     return max(codes.values())
+
+
+def _rank(text: str) -> int:
+    """Entry of each process; ``text`` is the job as JSON."""
+    from vf.worker import guarded  # the agent itself needs none of it
+
+    try:
+        return guarded(Job.parse(text, "the job of this process"))
+    except Exception:
+        traceback.print_exc()  # a mistake of ours or of a plugin, which the agent would not show
+        raise
 
 
 @contextmanager

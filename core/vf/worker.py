@@ -124,11 +124,6 @@ def guarded(job: Job) -> int:
         return INTERRUPTED
 
 
-def spawned(text: str) -> int:
-    """Entry of a process that :mod:`vf.elastic` starts; ``text`` is the job as JSON."""
-    return guarded(Job.parse(text, "the job of this process"))
-
-
 def main() -> int:
     """Read the job file that is the only argument."""
     return guarded(Job.read(Path(sys.argv[1])))

@@ -103,8 +103,11 @@ def test_explain_says_the_same_as_json(vf: Vf) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["train"], "  clip_grad      float or nothing              nothing             largest norm of the gradient"),
-        (["loader"], "  workers          int   2                processes that decode and augment"),
+        (
+            ["train"],
+            "  accumulate              int                           1                   split a batch into so",
+        ),
+        (["loader"], "  workers          int           2                processes that decode and augment"),
         (
             ["optimizer", "sgd"],
             "  momentum             float                                 0.9               of the velocity",

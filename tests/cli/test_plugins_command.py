@@ -20,7 +20,7 @@ def test_list(vf: Vf, site: Any) -> None:
     assert (said.code, said.err) == (0, "")
     assert [line.split() for line in said.out.splitlines()] == [
         ["plugin", "distribution", "version", "status", "components"],
-        ["core", "vf-core", __version__, "loaded", "6"],
+        ["core", "vf-core", __version__, "loaded", "13"],
         ["fish", "dist-fish", "1.0", "loaded", "6"],
     ]
 

@@ -54,7 +54,8 @@ def test_a_batch_that_cannot_be_cut_is_refused() -> None:
     with pytest.raises(ConfigError) as error:
         draws(batch_size=7, world=2)
     assert error.value.problems == (
-        "train.batch_size: 7 images cannot be cut into 2 processes × 1 passes; make it a multiple of 2",
+        "train.batch_size: 7 images cannot be cut into 2 processes × 1 pass (train.accumulate); make it a multiple "
+        "of 2",
     )
 
 

@@ -171,7 +171,8 @@ def test_a_batch_that_passes_cannot_cut_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         run(tmp_path, recipe(train__accumulate=3))
     assert error.value.problems == (
-        "train.batch_size: 4 images cannot be cut into 3 passes (train.accumulate); make it a multiple",
+        "train.batch_size: 4 images cannot be cut into 1 process × 3 passes (train.accumulate); make it a multiple "
+        "of 3",
     )
 
 

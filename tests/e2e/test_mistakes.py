@@ -20,7 +20,9 @@ spec.loader.exec_module(mistakes)
 ROOT = "task, model, data, augment, metrics, train, loader, callbacks, launcher"
 TRAIN = (
     "length, batch_size, optimizer, schedule, momentum_schedule, auto_scale_lr, accumulate, clip_grad, precision, "
-    "channels_last, device, final, eval_every, save_every, keep, best, log_every, seed"
+    "channels_last, device, final, eval_every, save_every, keep, best, log_every, seed, best_mode, save_minutes, "
+    "strategy, sync_batchnorm, compile, checkpoint_activations, tf32, deterministic, stall_timeout, init_from, "
+    "allow_partial"
 )
 LABELS = "circle, cross, square, star, triangle"
 SENTENCES = {

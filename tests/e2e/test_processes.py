@@ -24,32 +24,36 @@ def metrics(run: Path) -> list[Any]:
     return [r["accuracy"] for r in records if r["kind"] == "val"]
 
 
+def weights(checkpoint: Path) -> Any:
+    return load_file(checkpoint / "model.safetensors")
+
+
+def assert_alike(one: Any, other: Any) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.allclose(other[name], tensor, atol=1e-5) for name, tensor in one.items())
+
+
 def test_one_two_and_three_processes_train_and_measure_alike(toy: Any) -> None:
     for n in (1, 2, 3):
-        code, out, err = toy.run("toy.yaml", "--nproc", str(n), "--out", f"run{n}")
+        code, out, err = toy.run("toy.yaml", "--nproc", str(n), "--out", f"run{n}", "--set", "train.keep=9")
         assert (code, err) == (0, ""), out
         if n > 1:
             assert f"ranks {n} processes, started by vf; {12 // n} images a step each, ddp" in out
     one = losses(toy.folder / "run1")
     assert len(one) == 12
-    weights = load_file(toy.folder / "run1/checkpoints/last/model.safetensors")
+    whole = weights(toy.folder / "run1/checkpoints/last")
     for n in (2, 3):
         assert losses(toy.folder / f"run{n}") == pytest.approx(one, abs=1e-5)
         assert metrics(toy.folder / f"run{n}") == metrics(toy.folder / "run1")  # 21 images: no share is even
-        other = load_file(toy.folder / f"run{n}/checkpoints/last/model.safetensors")
-        assert all(torch.allclose(other[k], v, atol=1e-5) for k, v in weights.items())
-
-
-def test_a_run_of_two_processes_goes_on_in_one_and_in_three(toy: Any) -> None:
-    assert toy.run("toy.yaml", "--out", "run1")[0] == 0
-    one = load_file(toy.folder / "run1/checkpoints/last/model.safetensors")
-    for n in (1, 3):
-        assert toy.run("toy.yaml", "--nproc", "2", "--out", f"to{n}", "--set", "train.keep=9")[0] == 0
-        code, out, err = toy.run("--resume", f"to{n}/checkpoints/step_00000006", "--nproc", str(n))
+        assert_alike(whole, weights(toy.folder / f"run{n}/checkpoints/last"))
+    # What three processes began, one ends; what one began, two end.
+    for before, after in ((3, 1), (1, 2)):
+        run = f"run{before}"
+        code, out, err = toy.run("--resume", f"{run}/checkpoints/step_00000006", "--nproc", str(after))
         assert (code, err) == (0, "")
-        assert f"note: {n} process{'es' * (n > 1)} instead of 2: the global batch stays 12 images" in out
-        other = load_file(toy.folder / f"to{n}/checkpoints/last/model.safetensors")
-        assert all(torch.allclose(other[k], v, atol=1e-5) for k, v in one.items())
+        many = {1: "1 process", 2: "2 processes"}[after]
+        assert f"note: {many} instead of {before}: the global batch stays 12 images" in out
+        assert_alike(whole, weights(toy.folder / run / "checkpoints/last"))
 
 
 def test_sharded_training_gives_what_plain_training_gives(toy: Any) -> None:
@@ -59,14 +63,12 @@ def test_sharded_training_gives_what_plain_training_gives(toy: Any) -> None:
     code, out, err = toy.run("toy.yaml", *fsdp, "--nproc", "2", "--out", "run2")
     assert (code, err) == (0, ""), out
     assert losses(toy.folder / "run2") == pytest.approx(losses(toy.folder / "run1"), abs=1e-5)
-    whole = load_file(toy.folder / "run1/checkpoints/last/model.safetensors")
-    shards = load_file(toy.folder / "run2/checkpoints/last/model.safetensors")
-    assert all(torch.allclose(shards[k], v, atol=1e-5) for k, v in whole.items())
+    whole = weights(toy.folder / "run1/checkpoints/last")
+    assert_alike(whole, weights(toy.folder / "run2/checkpoints/last"))
     # Its checkpoint is whole, so one process can go on with it.
     code, out, err = toy.run("--resume", "run2/checkpoints/step_00000006")
     assert (code, err) == (0, ""), out
-    again = load_file(toy.folder / "run2/checkpoints/last/model.safetensors")
-    assert all(torch.allclose(again[k], v, atol=1e-5) for k, v in whole.items())
+    assert_alike(whole, weights(toy.folder / "run2/checkpoints/last"))
 
 
 def test_a_parameter_that_nothing_uses_is_named(toy: Any) -> None:
@@ -82,7 +84,8 @@ def test_a_mistake_is_said_once(toy: Any) -> None:
     code, _, err = toy.run("toy.yaml", "--set", "train.batch_size=7", "--nproc", "2", "--out", "run")
     assert (code, err) == (
         2,
-        "error: train.batch_size: 7 images cannot be cut into 2 processes × 1 passes; make it a multiple of 2\n",
+        "error: train.batch_size: 7 images cannot be cut into 2 processes × 1 pass (train.accumulate); make it a "
+        "multiple of 2\n",
     )
 
 
@@ -110,11 +113,17 @@ def wait_for_log(run: Path, process: Any, lines: int = 2) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGUSR2, 75), (signal.SIGINT, 130)],
-    ids=["TERM", "USR1", "USR2", "INT"],
+    ("number", "code", "processes"),
+    [
+        (signal.SIGTERM, 75, 1),
+        (signal.SIGUSR1, 75, 1),
+        (signal.SIGUSR2, 75, 1),
+        (signal.SIGINT, 130, 1),
+        (signal.SIGTERM, 75, 2),
+        (signal.SIGINT, 130, 2),
+    ],
+    ids=["TERM", "USR1", "USR2", "INT", "TERM of two", "INT of two"],
 )
 def test_a_signal_saves_and_ends_all(toy: Any, number: signal.Signals, code: int, processes: int) -> None:
     slow = ("--set", "data.seconds=0.02", "--set", "train.length=1000 steps", "--set", "train.eval_every=0 steps")
@@ -139,7 +148,7 @@ def test_a_signal_saves_and_ends_all(toy: Any, number: signal.Signals, code: int
 def test_a_process_that_is_killed_ends_the_others(toy: Any) -> None:
     slow = ("--set", "data.seconds=0.02", "--set", "train.length=1000 steps", "--set", "loader.workers=0")
     process = toy.start("toy.yaml", *slow, "--nproc", "2", "--out", "run")
-    wait_for_log(toy.folder / "run", process)
+    wait_for_log(toy.folder / "run", process, lines=8)
     victim = [pid for pid in children(process.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()][-1]
     os.kill(victim, signal.SIGKILL)
     _, err = process.communicate(timeout=60)
@@ -147,7 +156,8 @@ def test_a_process_that_is_killed_ends_the_others(toy: Any) -> None:
     last = err.splitlines()[-1]
     assert "was killed by SIGKILL; the other processes were ended; go on with 'vf run train --resume run'" in last
     assert "Traceback" not in err
-    assert toy.run("--resume", "run", "--nproc", "2", "--set", "train.length=20 steps")[0] == 0
+    assert "lost contact with another process: Read error" in err or "Connection" in err
+    assert toy.run("--resume", "run", "--set", "train.length=20 steps")[0] == 0
 
 
 def test_a_process_that_stalls_says_where(toy: Any) -> None:

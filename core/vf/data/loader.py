@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -103,6 +104,8 @@ def _options(fill: int, workers: int, prefetch: int, pin: bool, *, skip_broken: 
         "pin_memory": pin,
         "worker_init_fn": init_worker if workers else None,
         "prefetch_factor": prefetch if workers else None,
+        # Forked, they share the annotations and start at once; a process of many would spawn them otherwise.
+        "multiprocessing_context": "fork" if workers and sys.platform == "linux" else None,
         # Its own generator, or each new loader would draw from the global one and change the training.
         "generator": torch.Generator().manual_seed(0),
     }

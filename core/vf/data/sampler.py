@@ -22,6 +22,17 @@ class Draw:
     """Whether the final phase has begun: transforms that mix images are off."""
 
 
+def pass_size(batch_size: int, accumulate: int, world: int) -> int:
+    """Return how many images a process takes in one pass; ConfigError where the batch cannot be cut so."""
+    parts = accumulate * world
+    if batch_size % parts:
+        raise ConfigError(
+            f"train.batch_size: {batch_size} images cannot be cut into {world} process{'es' * (world > 1)} × "
+            f"{accumulate} pass{'es' * (accumulate > 1)} (train.accumulate); make it a multiple of {parts}"
+        )
+    return batch_size // parts
+
+
 class TrainSampler:
     """Batches of an endless stream of epochs, each a permutation of the data set drawn from (seed, epoch).
 
@@ -52,12 +63,7 @@ class TrainSampler:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        parts = accumulate * world
-        if batch_size % parts:
-            raise ConfigError(
-                f"train.batch_size: {batch_size} images cannot be cut into {world} processes × "
-                f"{accumulate} passes; make it a multiple of {parts}"
-            )
+        self._part = pass_size(batch_size, accumulate, world)
         self._num_samples = num_samples
         self._batch_size = batch_size
         self._steps = steps
@@ -77,11 +83,10 @@ class TrainSampler:
         return (self._steps - self._start) * self._accumulate
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        part = self._batch_size // (self._accumulate * self._world)
         for step in range(self._start, self._steps):
             for turn in range(self._accumulate):
-                first = step * self._batch_size + (turn * self._world + self._rank) * part
-                yield [self._draw(position, step) for position in range(first, first + part)]
+                first = step * self._batch_size + (turn * self._world + self._rank) * self._part
+                yield [self._draw(position, step) for position in range(first, first + self._part)]
 
     def _draw(self, position: int, step: int) -> Draw:
         epoch, place = divmod(position, self._num_samples)

@@ -11,7 +11,7 @@ from torch import nn
 from vf.console import Console, metric
 from vf.data.loader import Batches, eval_batches, train_batches, usable_cores
 from vf.data.pipeline import EvalView, TrainView
-from vf.data.sampler import TrainSampler
+from vf.data.sampler import TrainSampler, pass_size
 from vf.data.seeding import mix, seed_everything
 from vf.engine.callbacks import Callback
 from vf.engine.evaluate import build_metrics
@@ -110,7 +110,8 @@ def _build_state(
     set_numerics(tf32=train.tf32, deterministic=train.deterministic)
     seed_everything(train.seed)  # every process makes the same weights …
     device = pick_device(train.device, local_rank=ranks.world.local_rank)
-    model = place(recipe.model.build(info), device_is_channels_last=train.channels_last).to(device)
+    sharded = train.strategy == "fsdp" and ranks.many  # FSDP2 takes contiguous weights only
+    model = place(recipe.model.build(info), device_is_channels_last=train.channels_last and not sharded).to(device)
     if train.init_from:
         console.say(f"model {init_from(model, train.init_from, allow_partial=train.allow_partial)}")
     model = prepare(model, train, ranks, console.say)
@@ -224,11 +225,7 @@ def _train_batches(dataset: Dataset, preprocess: Preprocess, state: State) -> Ca
 
 def _introduce(state: State, console: Console, num_train: int, num_val: int) -> None:
     recipe, train = state.resolved.recipe, state.resolved.recipe.train
-    if train.batch_size % train.accumulate:
-        raise ConfigError(
-            f"train.batch_size: {train.batch_size} images cannot be cut into {train.accumulate} passes "
-            f"(train.accumulate); make it a multiple"
-        )
+    each = pass_size(train.batch_size, train.accumulate, state.ranks.world.size) * train.accumulate
     parameters = sum(p.numel() for p in state.model.parameters())
     console.say(f"run   {state.folder}")
     console.say(
@@ -247,5 +244,4 @@ def _introduce(state: State, console: Console, num_train: int, num_val: int) -> 
     if train.auto_scale_lr is not None:
         console.say(f"train {scaled_lr(train)[1]}")
     if state.ranks.many:
-        each = train.batch_size // state.ranks.world.size
         console.say(f"ranks {state.ranks.world}; {each} images a step each, {train.strategy}")

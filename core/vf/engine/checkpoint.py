@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import vf
+from vf.engine import sharded
 from vf.errors import CheckpointError, listed
 from vf.protocols import DatasetInfo
 
@@ -116,7 +117,7 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> No
             f"{path}: does not fit the model: missing {listed(missing, limit=4)}; unused {listed(unused, limit=4)}; "
             f"other shapes {listed(shapes, limit=4)}"
         )
-    model.load_state_dict(dict(tensors))
+    model.load_state_dict({name: sharded.like(tensors[name], tensor) for name, tensor in own.items()})
 
 
 def write(

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
+from vf.engine import sharded
 from vf.errors import CheckpointError, ConfigError, PluginError, did_you_mean, listed
 from vf.optimizers import Rule
 from vf.training import Train
@@ -180,7 +180,6 @@ def _like(value: torch.Tensor, parameter: nn.Parameter, *, hosted: bool) -> torc
         return value.clone()
     if value.shape != parameter.shape:
         return value.to(parameter.device, copy=True)
-    if isinstance(parameter, DTensor):  # each process read the whole and keeps its own part
-        whole = value.to(parameter.device, copy=True)
-        return distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None)
+    if hasattr(parameter, "device_mesh"):
+        return sharded.like(value, parameter)
     return torch.empty_like(parameter).copy_(value)  # in the parameter's own memory layout

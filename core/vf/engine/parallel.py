@@ -32,7 +32,7 @@ def prepare(model: nn.Module, train: Train, ranks: Ranks, tell: Callable[[str], 
         else:
             tell("model sync_batchnorm: one process, so plain batch norm")
     if train.strategy == "fsdp" and ranks.many:
-        _shard(model)
+        _shard(model, ranks)
     return model
 
 
@@ -60,10 +60,13 @@ def gradients(forward: Callable[..., Any], *, reduced: bool) -> Iterator[None]:
         yield
 
 
-def refuse_unused(model: nn.Module, *, many: bool) -> None:
+def refuse_unused(model: nn.Module, ranks: Ranks) -> None:
     """Raise RunError that names the parameters which got no gradient, where other processes would wait for them."""
-    if not many:
-        return
+    if ranks.many:
+        ranks.together(lambda: _refuse_unused(model))
+
+
+def _refuse_unused(model: nn.Module) -> None:
     unused = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     if unused:
         raise RunError(
@@ -112,11 +115,13 @@ def _statistics_held(module: nn.Module) -> Iterator[None]:
                 norm.get_buffer(name).copy_(value)
 
 
-def _shard(model: nn.Module) -> None:
+def _shard(model: nn.Module, ranks: Ranks) -> None:
     """FSDP2 (arXiv 2304.11277): every direct part of the model is gathered and freed by itself."""
+    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    mesh = init_device_mesh(next(model.parameters()).device.type, (ranks.world.size,))
     for part in model.children():
         if any(True for _ in part.parameters()):
-            fully_shard(part)
-    fully_shard(model)
+            fully_shard(part, mesh=mesh)
+    fully_shard(model, mesh=mesh)

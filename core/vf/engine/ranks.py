@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -179,4 +180,6 @@ def _is_contact(error: RuntimeError) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    """Return what a library says without the place in its source, and only its first sentence."""
+    text = re.sub(r"^(\[[^\]]*\]\s*)+", "", str(error).strip())
+    return re.split(r"\n|\. ", text)[0][:200] or type(error).__name__

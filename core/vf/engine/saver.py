@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from vf.console import Console
-from vf.engine import checkpoint
+from vf.engine import checkpoint, sharded
 from vf.engine.callbacks import Callback
 from vf.engine.snapshot import model_state, snapshot, trainer_state
 from vf.engine.state import State
@@ -104,7 +104,7 @@ class Saver(Callback):
 
 def _refuse_bad_weights(state: State) -> None:
     tensors = [t for t in state.eval_model.state_dict().values() if t.is_floating_point() and t.numel()]
-    sums = torch.stack([_local(t).detach().float().sum() for t in tensors])
+    sums = torch.stack([sharded.local(t).detach().float().sum() for t in tensors])
     [bad] = state.ranks.agree(int(not bool(sums.isfinite().all())))
     if bad:
         error: VFError = RunError(
@@ -112,8 +112,3 @@ def _refuse_bad_weights(state: State) -> None:
             "train.optimizer.lr or set train.clip_grad"
         )
         raise error
-
-
-def _local(tensor: torch.Tensor) -> torch.Tensor:
-    to_local = getattr(tensor, "to_local", None)
-    return to_local() if to_local is not None else tensor

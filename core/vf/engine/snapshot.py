@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vf.data.seeding import mix, seed_everything
-from vf.engine import checkpoint
+from vf.engine import checkpoint, sharded
 from vf.engine.callbacks import Callback
 from vf.engine.optim import load_optimizer_state, optimizer_state
 from vf.engine.state import State
@@ -26,8 +26,7 @@ def model_state(model: nn.Module) -> dict[str, Tensor]:
 def snapshot(tree: Any) -> Any:
     """Copy plain data with its tensors to the CPU: whatever happens to the live ones afterwards, this stays."""
     if isinstance(tree, Tensor):
-        whole = tree.full_tensor() if hasattr(tree, "full_tensor") else tree
-        return whole.detach().to("cpu", copy=True).contiguous()
+        return sharded.whole(tree).detach().to("cpu", copy=True).contiguous()
     if isinstance(tree, Mapping):
         return {key: snapshot(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vf.data.sample import Batch
+from vf.engine import sharded
 from vf.engine.build import Training
 from vf.engine.evaluate import evaluate
 from vf.engine.guard import Guard
@@ -92,7 +93,7 @@ def _take_step(state: State, batches: Sequence[Batch], guard: Guard) -> None:
         with gradients(state.forward, reduced=turn == len(batches)):
             _forward_backward(state, batch, guard, 1 / len(batches))
     if state.step == 0:
-        refuse_unused(state.model, many=state.ranks.many)
+        refuse_unused(state.model, state.ranks)
     state.enter("optimizer")
     _update(state, train.clip_grad)
     state.step += 1
@@ -116,7 +117,8 @@ def _update(state: State, clip: float | None) -> None:
     scaler, optimizer = state.precision.scaler, state.optimizer
     if clip is not None:
         scaler.unscale_(optimizer)
-        state.grad_norm = nn.utils.clip_grad_norm_(state.model.parameters(), clip, foreach=True).detach()
+        norm = nn.utils.clip_grad_norm_(state.model.parameters(), clip, foreach=True).detach()
+        state.grad_norm = sharded.whole(norm)
     scaler.step(optimizer)
     scaler.update()
 
