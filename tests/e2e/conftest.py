@@ -125,15 +125,26 @@ class Toy:
         return process.returncode, out, err
 
 
-@pytest.fixture
-def toy(tmp_path: Path, server: Server) -> Toy:
-    """Make a folder with the plugin ``toy`` and the recipe toy.yaml."""
-    info = tmp_path / "site" / "vf_toy-1.0.dist-info"
+def make_toy(folder: Path, server: Server) -> Toy:
+    """Make the plugin ``toy`` and the recipe toy.yaml."""
+    info = folder / "site" / "vf_toy-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vf-toy\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[vf]\ntoy = vf_toy\n")
-    (tmp_path / "toy.yaml").write_text(RECIPE)
-    return Toy(tmp_path, server)
+    (folder / "toy.yaml").write_text(RECIPE)
+    return Toy(folder, server)
+
+
+@pytest.fixture
+def toy(tmp_path: Path, server: Server) -> Toy:
+    """A folder with the plugin ``toy`` and the recipe toy.yaml."""
+    return make_toy(tmp_path, server)
+
+
+@pytest.fixture(scope="module")
+def lasting_toy(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Toy:
+    """The same for all tests of a file."""
+    return make_toy(tmp_path_factory.mktemp("toy"), server)
 
 
 RECIPE = """\

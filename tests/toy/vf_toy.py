@@ -22,8 +22,8 @@ VF_API = 1
 
 
 class Squares:
-    def __init__(self, count: int, mischief: SquaresConfig | None) -> None:
-        self.count, self.mischief = count, mischief
+    def __init__(self, count: int, mischief: SquaresConfig | None, seconds: float = 0.0) -> None:
+        self.count, self.mischief, self.seconds = count, mischief, seconds
 
     def __len__(self) -> int:
         return self.count
@@ -31,6 +31,7 @@ class Squares:
     def __getitem__(self, index: int) -> Sample:
         if self.mischief is not None:
             _play(self.mischief, index)
+        time.sleep(self.seconds)
         generator = torch.Generator().manual_seed(index)
         image = torch.randint(0, 256, (3, 12, 12), dtype=torch.uint8, generator=generator)
         label = index % 2
@@ -49,6 +50,7 @@ class SquaresConfig:
     deadly: int = vf.field(default=-1, help="index of an image that kills its process, once where `once` is set")
     once: str = vf.field(default="", help="file that is made when the deadly image was read")
     seconds: float = vf.field(default=0.0, help="that an image takes")
+    val_seconds: float = vf.field(default=0.0, help="that an image takes in validation")
     asked: str = vf.field(default="", help="file that each index is appended to when it is read")
 
     def info(self) -> DatasetInfo:
@@ -57,7 +59,9 @@ class SquaresConfig:
         )
 
     def build(self, split: str) -> Squares:
-        return Squares(self.count, self) if split == "train" else Squares(self.val, None)
+        return (
+            Squares(self.count, self, self.seconds) if split == "train" else Squares(self.val, None, self.val_seconds)
+        )
 
     def check(self) -> list[vf.Finding]:
         return []
@@ -79,7 +83,6 @@ def _play(mischief: SquaresConfig, index: int) -> None:
         if mischief.once:
             Path(mischief.once).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(mischief.seconds)
 
 
 class Net(nn.Module):
@@ -122,20 +125,24 @@ class NetConfig:
 class Accuracy:
     def __init__(self) -> None:
         self.right = self.seen = 0
+        self.scores = 0.0
 
     def update(self, predictions: Any, targets: Any) -> None:
         for p, t in zip(predictions, targets, strict=True):
             self.right += int(p["scores"].argmax() == t["labels"])
+            self.scores += float(p["scores"][t["labels"]])
             self.seen += 1
 
     def state(self) -> Any:
-        return [self.right, self.seen]
+        return [self.right, self.seen, self.scores]
 
     def merge(self, states: Any) -> None:
-        self.right, self.seen = (sum(x) for x in zip(*states, strict=True))
+        self.right, self.seen, self.scores = (sum(x) for x in zip(*states, strict=True))
 
     def compute(self) -> dict[str, float | None]:
-        return {"accuracy": self.right / self.seen if self.seen else None}
+        if not self.seen:
+            return {"accuracy": None, "confidence": None}
+        return {"accuracy": self.right / self.seen, "confidence": self.scores / self.seen}
 
     def table(self) -> list[tuple[str, float | None]]:
         return []
@@ -143,7 +150,7 @@ class Accuracy:
 
 @vf.config
 class AccuracyConfig:
-    """Part of the images that are told right."""
+    """Part of the images that are told right, and the mean score of the right class."""
 
     def build(self, info: DatasetInfo) -> Accuracy:
         return Accuracy()
