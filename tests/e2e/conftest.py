@@ -106,6 +106,7 @@ class Toy:
         """Start ``vf run train ARGUMENTS`` in a session of its own."""
         number = len(list(self.folder.glob("*.out")))
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
+        out.touch()
         site = self.folder / "site"
         path = os.pathsep.join([str(TOY), str(site)])  # for processes that it spawns
         pid = self.server.ask(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def losses(run: Path) -> list[float]:
@@ -54,6 +62,46 @@ def test_one_two_and_three_processes_train_and_measure_alike(toy: Any) -> None:
         many = {1: "1 process", 2: "2 processes"}[after]
         assert f"note: {many} instead of {before}: the global batch stays 12 images" in out
         assert_alike(whole, weights(toy.folder / run / "checkpoints/last"))
+
+
+SRUN = {
+    "SLURM_STEP_NUM_TASKS": "2",
+    "SLURM_STEP_TASKS_PER_NODE": "2",
+    "SLURM_STEP_NODELIST": "localhost",
+    "SLURM_JOB_ID": "77",
+}
+MPIRUN = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}
+
+
+@pytest.mark.parametrize(
+    ("by", "variables", "names"),
+    [
+        ("torchrun", {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, ("RANK", "LOCAL_RANK")),
+        ("srun", SRUN, ("SLURM_PROCID", "SLURM_LOCALID")),
+        ("mpirun", MPIRUN, ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")),
+    ],
+)
+def test_processes_that_others_start_meet(
+    toy: Any, by: str, variables: dict[str, str], names: tuple[str, str], free_port: int
+) -> None:
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port)}
+    ranks = [
+        toy.start("toy.yaml", "--out", "run", **variables, **meeting, **dict.fromkeys(names, str(rank)))
+        for rank in range(2)
+    ]
+    said = [process.communicate() for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0], said
+    assert f"ranks 2 processes, started by {by}; 6 images a step each, ddp" in said[0][0]
+    assert said[1] == ("", "")
+
+
+def test_two_machines_meet(toy: Any, free_port: int) -> None:
+    meeting = ("--nodes", "2", "--master-addr", "127.0.0.1", "--master-port", str(free_port))
+    nodes = [toy.start("toy.yaml", "--out", "run", *meeting, "--node-rank", str(rank)) for rank in range(2)]
+    said = [process.communicate() for process in nodes]
+    assert [process.returncode for process in nodes] == [0, 0], said
+    assert "ranks 2 processes, started by vf; 6 images a step each, ddp" in said[0][0]
+    assert said[1] == ("", "")
 
 
 def test_sharded_training_gives_what_plain_training_gives(toy: Any) -> None:
