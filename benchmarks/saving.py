@@ -77,7 +77,8 @@ def main() -> None:
         size = sum(f.stat().st_size for f in (folder / "checkpoints/last").resolve().iterdir()) / 1e6
     print(f"checkpoint of {size:.0f} MB, median of {rounds}, torch {torch.__version__}")
     for kind, values in times.items():
-        print(f"{kind:11} {statistics.median(values) * 1e3:6.0f} ms  (min {min(values) * 1e3:.0f}, max {max(values) * 1e3:.0f})")
+        low, high = min(values) * 1e3, max(values) * 1e3
+        print(f"{kind:11} {statistics.median(values) * 1e3:6.0f} ms  (min {low:.0f}, max {high:.0f})")
     print(f"async/sync {statistics.median(times['async']) / statistics.median(times['sync']):.3f}")
 
 

@@ -16,15 +16,16 @@ import click
 
 from vf.console import Console
 from vf.errors import ConfigError, did_you_mean, listed
+from vf.necks import Neck
 from vf.plugins import KINDS, Plugins, plugins
 from vf.recipes import Recipe, locate
 from vf.schema import Duration
 from vf.structuring import KIND_OF, field_types, unstructure
-from vf.training import Loader, Optimizer, Schedule, Train
+from vf.training import Loader, Optimizer, Sampler, Schedule, Train
 
 PARTS: Mapping[str, type[Any]] = {"train": Train, "loader": Loader}
 """Parts of a recipe that are always the same class."""
-CHOICES: Mapping[str, Any] = {"optimizer": Optimizer, "schedule": Schedule}
+CHOICES: Mapping[str, Any] = {"optimizer": Optimizer, "schedule": Schedule, "sampler": Sampler, "neck": Neck}
 """Parts of a recipe that choose one of core's own classes by ``name``."""
 NAMED = (*KINDS, *CHOICES, "recipe")
 
@@ -37,8 +38,8 @@ def explain(kind: str, name: str | None, as_json: bool) -> None:
     """Say what a component is and what its keys mean.
 
     \b
-    vf explain model yolox        a component: model, dataset, transform, metric, callback, launcher
-    vf explain optimizer sgd      an optimizer; likewise: schedule cosine
+    vf explain model yolox        a component: model, backbone, dataset, transform, metric, callback, launcher
+    vf explain optimizer sgd      an optimizer; likewise: schedule cosine, sampler shuffle, neck fpn
     vf explain train              the keys under 'train'; likewise: loader
     vf explain recipe             the keys of every recipe; with a NAME: what one recipe says
     """
@@ -71,7 +72,8 @@ def _find(kind: str, name: str | None, found: Plugins) -> tuple[type[Any], str]:
         return PARTS.get(kind, Recipe), "core"
     if kind not in NAMED:
         known = (*NAMED, *PARTS)
-        raise ConfigError(f"unknown kind {kind!r}{did_you_mean(kind, known) or f'; expected one of {listed(known)}'}")
+        hint = did_you_mean(kind, known) or f"; expected one of {', '.join(known)}"
+        raise ConfigError(f"unknown kind {kind!r}{hint}")
     if name is None:
         names = CHOICES[kind].choices() if kind in CHOICES else found.components(kind)
         raise ConfigError(f"vf explain {kind}: say which: {listed(names)}")

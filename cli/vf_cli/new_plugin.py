@@ -12,9 +12,10 @@ import click
 from vf.errors import RunError
 
 TEMPLATE = Path(__file__).parent / "template"
-KINDS = ("model", "dataset", "transform", "metric", "callback", "launcher")
+KINDS = ("model", "backbone", "dataset", "transform", "metric", "callback", "launcher")
 USAGE = {
     "model": "    vf run train --task det --set model.name=$name",
+    "backbone": "    vf run train --task det --set model.name=faster_rcnn --set model.backbone.name=$name",
     "dataset": "    vf run train --task det --set data.name=$name",
     "transform": "    vf run train --task det --set augment.0.name=$name",
     "metric": "    vf run train --task det --set metrics.0.name=$name",

@@ -154,7 +154,7 @@ def _refuse_with_resume(given: list[str]) -> None:
 
 
 def _resume(reference: str, overrides: tuple[str, ...], places: dict[str, Any], wanted: Any = None) -> int:
-    from vf.engine.checkpoint import newest_good
+    from vf.engine.checkpoint import all_in, newest_good
     from vf.errors import RunError
     from vf.launch import Job
     from vf.recipes import from_text
@@ -170,14 +170,16 @@ def _resume(reference: str, overrides: tuple[str, ...], places: dict[str, Any], 
     path = Path(reference).resolve()
     path = path.parent if path.is_file() else path
     checkpoint = newest_good(folder / CHECKPOINTS, click.echo) if is_run(path) else path
-    if checkpoint is None:
+    if checkpoint is None and all_in(folder / CHECKPOINTS):
         raise RunError(f"{reference}: has no good checkpoint to resume from; start again with another --out")
+    if checkpoint is None:
+        click.echo(f"{reference}: was ended before its first checkpoint; begins again")
     text = (folder / RECIPE).read_text(encoding="utf-8")
     resolved = from_text(text, str(folder / RECIPE), overrides=overrides)
     if wanted is not None:
         _refuse_changes(resolved, wanted, folder)
         resolved = wanted
-    job = Job(action="train", folder=_short(folder), recipe=resolved.yaml(), checkpoint=str(checkpoint))
+    job = Job(action="train", folder=_short(folder), recipe=resolved.yaml(), checkpoint=str(checkpoint or ""))
     return _launch(resolved, job, places)
 
 

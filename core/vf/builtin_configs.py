@@ -1,9 +1,8 @@
-"""Config classes of core's own transforms, callbacks and launcher."""
+"""Config classes of core's own callbacks and launcher."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from vf.errors import SetupError
 from vf.schema import Duration, at_least, config, field, positive, within
@@ -11,48 +10,6 @@ from vf.schema import Duration, at_least, config, field, positive, within
 if TYPE_CHECKING:
     from vf.engine.callbacks import Callback
     from vf.launch import Job
-
-
-@config
-class HorizontalFlip:
-    """Mirror left and right."""
-
-    p: float = field(default=0.5, help="probability", validator=within(0, 1))
-
-    def build(self) -> Callable[..., Any]:
-        from torchvision.transforms import v2
-
-        flip: Callable[..., Any] = v2.RandomHorizontalFlip(self.p)
-        return flip
-
-
-@config
-class VerticalFlip:
-    """Mirror top and bottom: for images without an up, like those of microscopes and satellites."""
-
-    p: float = field(default=0.5, help="probability", validator=within(0, 1))
-
-    def build(self) -> Callable[..., Any]:
-        from torchvision.transforms import v2
-
-        flip: Callable[..., Any] = v2.RandomVerticalFlip(self.p)
-        return flip
-
-
-@config
-class ColorJitter:
-    """Change brightness, contrast, saturation and hue by random factors."""
-
-    brightness: float = field(default=0.0, help="largest change of the factor 1", validator=at_least(0))
-    contrast: float = field(default=0.0, help="largest change of the factor 1", validator=at_least(0))
-    saturation: float = field(default=0.0, help="largest change of the factor 1", validator=at_least(0))
-    hue: float = field(default=0.0, help="largest turn, as a part of the circle", validator=within(0, 0.5))
-
-    def build(self) -> Callable[..., Any]:
-        from torchvision.transforms import v2
-
-        jitter: Callable[..., Any] = v2.ColorJitter(self.brightness, self.contrast, self.saturation, self.hue)
-        return jitter
 
 
 @config

@@ -70,7 +70,11 @@ def _rank(text: str) -> int:
 
 @contextmanager
 def _passing_on_signals() -> Iterator[None]:
+    asked = False
+
     def forward(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
         for child in multiprocessing.active_children():
             if child.pid is not None:
                 os.kill(child.pid, number)
@@ -80,7 +84,7 @@ def _passing_on_signals() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if asked else handler)  # the exit code stands
 
 
 def _obituary(error: ChildFailedError, job: Job) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from vf.protocols import (
+    BackboneConfig,
     CallbackConfig,
     DatasetConfig,
     LauncherConfig,
@@ -36,6 +37,11 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def vf_models() -> Mapping[str, type[ModelConfig]]:  # type: ignore[empty-body]
     """Models by name, chosen with ``model: {name: ...}``."""
+
+
+@hookspec
+def vf_backbones() -> Mapping[str, type[BackboneConfig]]:  # type: ignore[empty-body]
+    """Backbones by name, chosen with ``backbone: {name: ...}`` inside a model."""
 
 
 @hookspec

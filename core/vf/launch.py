@@ -45,15 +45,15 @@ class Nodes:
             name = next((n for n in names if n in environment), None)
             if given is not None or name is None:
                 return given
-            if not environment[name].isdigit():
+            if not environment[name].isdecimal():
                 raise SetupError(f"{name}: expected a whole number, got {environment[name]!r}")
             return int(environment[name])
 
         count = number(count, "NNODES") or 1
+        if count == 1:
+            return cls()  # what PORT means here, if anything, is not ours to judge
         rank, port = number(rank, "NODE_RANK"), number(port, "MASTER_PORT", "PORT")
         address = address or environment.get("MASTER_ADDR", "")
-        if count == 1:
-            return cls()
         unknown = {"--node-rank": rank is None, "--master-addr": not address, "--master-port": port is None}
         if any(unknown.values()):
             missing = ", ".join(name for name, is_unknown in unknown.items() if is_unknown)
@@ -107,9 +107,11 @@ class Job:
     def read(cls, path: Path) -> Job:
         """Read a job file; RunError where it is missing or was not written by :meth:`write`."""
         try:
-            return cls.parse(path.read_text(encoding="utf-8"), str(path))
+            return cls.parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
         except FileNotFoundError:
             raise RunError(f"{path}: no such job file") from None
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read: {error.strerror}") from None
 
     @classmethod
     def parse(cls, text: str, where: str) -> Job:

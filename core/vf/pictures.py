@@ -51,7 +51,7 @@ def draw(
     array = image.permute(1, 2, 0).contiguous().cpu().numpy().copy()
     if masks is not None and boxes is not None:
         for i in keep:
-            _tint(array, masks[i].cpu().numpy(), colours[i])
+            _tint(array, _mask(masks, i, array.shape[:2]), colours[i])
     picture = Image.fromarray(array)
     canvas = ImageDraw.Draw(picture)
     side = math.sqrt(picture.width * picture.height)
@@ -89,6 +89,12 @@ def _box(
     canvas.rectangle((x, y, x + wide, y + high), fill=rgb)
     ink = (0, 0, 0) if 0.3 * rgb[0] + 0.59 * rgb[1] + 0.11 * rgb[2] > 140 else (255, 255, 255)
     canvas.text((x + 3 - left, y + 2 - top), text, fill=ink, font=font)
+
+
+def _mask(masks: Any, index: int, size: tuple[int, ...]) -> Any:
+    """Return one mask [H,W] without what the padding of a batch added to it; run lengths are decoded one by one."""
+    mask = masks[index] if isinstance(masks, Tensor) else masks[index].dense()[0]
+    return mask.cpu().numpy()[: size[0], : size[1]]
 
 
 def save_train_batch(batch: Batch, classes: Sequence[str], path: Path, *, most: int = 16, cell: int = 320) -> None:

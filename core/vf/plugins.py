@@ -21,6 +21,7 @@ GROUP = "vf"
 OURS = {name: f"vf-plugin-{name}" for name in ("det", "seg", "cls", "ocr", "slurm")}
 KINDS = {
     "model": "vf_models",
+    "backbone": "vf_backbones",
     "dataset": "vf_datasets",
     "transform": "vf_transforms",
     "metric": "vf_metrics",

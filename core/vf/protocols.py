@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vf.data.sample import Batch, Sample
     from vf.engine.callbacks import Callback
     from vf.launch import Job
+    from vf.nn.backbones.backbone import Backbone
 
     Prediction = dict[str, Tensor]
     """One image's result in the pixel frame of the decoded image, on the CPU. Keys that the core draws and
@@ -42,6 +43,13 @@ class DatasetInfo:
     """Lines for the user: a split that was made, boxes that were dropped, images without objects."""
     palette: tuple[tuple[int, int, int], ...] | None = None
     """One RGB colour for each class, where the data has its own."""
+    stuff: tuple[str, ...] = ()
+    """What has no objects, as sky and road. Maps of pixels and segments count on with it after ``classes``: their
+    indices are those of ``classes + stuff``."""
+    keypoints: tuple[str, ...] = ()
+    """Names of an object's keypoints, in their order."""
+    category_ids: tuple[int, ...] = ()
+    """The id of each of ``classes + stuff`` in the data's own files, for results that are written in their form."""
 
 
 @attrs.frozen
@@ -53,7 +61,11 @@ class Finding:
 
 
 class Dataset(Protocol):
-    """Map-style: index -> undecorated sample, decoded when asked for. Small to pickle, safe to fork."""
+    """Map-style: index -> undecorated sample, decoded when asked for. Small to pickle, safe to fork.
+
+    Two optional methods serve ``loader.sampler``, without decoding images: ``sizes()`` returns the height and width
+    of each sample [N,2] (for aspect_ratio), ``labels_of(index)`` the class indices of its objects (for class_aware).
+    """
 
     def __len__(self) -> int: ...
 
@@ -68,8 +80,19 @@ class ModelConfig(Protocol):
 
 
 @runtime_checkable
+class BackboneConfig(Protocol):
+    """Builds a :class:`vf.nn.backbones.backbone.Backbone`, without weights."""
+
+    def build(self) -> Backbone: ...
+
+
+@runtime_checkable
 class DatasetConfig(Protocol):
-    """Names a data set, knows its facts and builds its splits."""
+    """Names a data set, knows its facts and builds its splits.
+
+    An optional method ``build_as(split, *, evaluation: bool)`` builds a split to train on or to evaluate on whatever its
+    name, where that makes a difference (crowd regions, masks as run lengths): cross-validation asks for it.
+    """
 
     def info(self) -> DatasetInfo:
         """Read the facts. Raises DataError with every mistake that it finds in the annotations."""
@@ -145,6 +168,8 @@ class Model(Protocol):
     Entries whose name starts with ``_`` are logged, not minimised. Evaluation: ``forward(batch) ->
     list[Prediction]`` in the pixel frame of the decoded images. An optional method ``begin_final_phase()`` is
     called once when ``train.final`` begins (the last epochs, without mixing transforms), and again on resume.
+    Another, ``load_pretrained(tell)``, is called once where a training starts from nothing: not on resume, not with
+    ``train.init_from``; a model hands it on to its backbone.
 
     ``train.optimizer.layer_decay`` works with models that also have ``num_layers: int`` and
     ``layer_id(parameter_name: str) -> int``, from 0 (patch embedding, stem) to ``num_layers`` (what comes after

@@ -256,7 +256,7 @@ def sniff(path: str, found: Plugins) -> Node:
     """Return the ``data`` mapping for a folder, from the one data set class that recognises it."""
     if not Path(path).exists():
         raise ConfigError(f"--data {path}: no such file or folder")
-    known = found.components("dataset")
+    known = {name: cls for name, cls in found.components("dataset").items() if "path" in attrs.fields_dict(cls)}
     hits = {name: keys for name, cls in known.items() if (keys := cls.sniff(path)) is not None}
     if not hits:
         raise ConfigError(

@@ -18,6 +18,7 @@ from vf.yaml12 import Node
 
 KIND_OF: dict[Any, str] = {
     protocols.ModelConfig: "model",
+    protocols.BackboneConfig: "backbone",
     protocols.DatasetConfig: "dataset",
     protocols.TransformConfig: "transform",
     protocols.MetricConfig: "metric",
@@ -70,7 +71,9 @@ class Structurer:
         return value
 
     def value(self, node: Node, hint: Any, path: str) -> Any:
-        """Build what the annotation ``hint`` says."""
+        """Build what the annotation ``hint`` says; Any: plain data, for keys that belong to another library."""
+        if hint is Any:
+            return node.plain()
         if hint in KIND_OF:
             return self._component(node, KIND_OF[hint], path)
         if choices := getattr(hint, "choices", None):

@@ -24,6 +24,7 @@ from vf.data.pipeline import Fitted
 from vf.data.sample import Batch, Sample
 from vf.protocols import (
     SPLITS,
+    BackboneConfig,
     DatasetConfig,
     DatasetInfo,
     Metric,
@@ -102,6 +103,47 @@ def check_detector(config: ModelConfig) -> None:
     for prediction in predictions:
         _check_detections(prediction)
     pickle.dumps(copy.deepcopy(preprocess))
+
+
+def check_backbone(config: BackboneConfig, *, size: tuple[int, int] = (64, 96)) -> None:
+    """Levels are what ``channels`` and ``strides`` say, train, and leave alone what is frozen, statistics too."""
+    torch.manual_seed(0)
+    backbone = config.build()
+    assert isinstance(backbone, nn.Module), f"build() gives {type(backbone).__name__}, expected an nn.Module"
+    assert callable(getattr(backbone, "load_pretrained", None)), "the backbone has no method load_pretrained(tell)"
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    images = torch.randn(2, 3, *size)
+    levels = backbone.train()(images)
+    assert isinstance(levels, tuple), f"forward gives {type(levels).__name__}, expected a tuple of levels"
+    _check_levels(levels, backbone, size)
+    sum(level.square().mean() for level in levels).backward()
+    _check_gradients(backbone, before)
+    with torch.no_grad():
+        first, second = backbone.eval()(images), copy.deepcopy(backbone)(images)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True)), "a copy in eval mode gives other levels"
+
+
+def _check_levels(levels: tuple[torch.Tensor, ...], backbone: nn.Module, size: tuple[int, int]) -> None:
+    channels, strides = getattr(backbone, "channels", ()), getattr(backbone, "strides", ())
+    assert len(channels) == len(strides) == len(levels), (
+        f"{len(levels)} levels for {len(channels)} channels and {len(strides)} strides"
+    )
+    assert list(strides) == sorted(set(strides)), f"strides are to rise, got {strides}"
+    for level, width, stride in zip(levels, channels, strides, strict=True):
+        expected = (2, width, *(math.ceil(side / stride) for side in size))
+        assert tuple(level.shape) == expected, f"stride {stride}: shape {tuple(level.shape)}, expected {expected}"
+        assert level.isfinite().all(), f"stride {stride}: not all values are finite"
+
+
+def _check_gradients(backbone: nn.Module, before: dict[str, torch.Tensor]) -> None:
+    """Every parameter that trains gets a gradient; with it, parts without one that trains are as before."""
+    unused = [name for name, p in backbone.named_parameters() if p.requires_grad and p.grad is None]
+    assert not unused, f"parameters without a gradient, over which processes would wait: {', '.join(unused[:4])}"
+    for name, module in backbone.named_modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(p.requires_grad for p in own):
+            for key, tensor in module.state_dict(prefix=f"{name}.").items():
+                assert torch.equal(tensor, before[key]), f"{key} changed in training, though {name} is frozen"
 
 
 def _check_losses(model: nn.Module, batch: Batch, boxes: tuple[int, ...]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from vf.optimizers import Optimizer
+from vf.samplers import Sampler, Shuffle
 from vf.schedules import Constant, Schedule
 from vf.schema import NEVER, Duration, at_least, config, field, positive
 
-__all__ = ["Loader", "Optimizer", "Schedule", "Train"]
+__all__ = ["Loader", "Optimizer", "Sampler", "Schedule", "Train"]
 
 
 @config
@@ -111,4 +112,7 @@ class Loader:
     eval_batch_size: int = field(default=16, help="of test and validation", unit="images", validator=positive())
     on_error: Literal["stop", "skip"] = field(
         default="stop", help="at an image that cannot be read; skip: train on another one instead, and list it"
+    )
+    sampler: Sampler = field(
+        default=Shuffle(), help="order of the training samples: shuffle, aspect_ratio, class_aware, with its options"
     )

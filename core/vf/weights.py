@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from vf.runs import find_weights
 
 WRAPPERS = ("ema", "state_dict", "model", "module", "params")
 """Keys under which files of others keep their weights; of several that fit alike, the first is taken."""
+INIT_FROM = "--init-from"
 DEPTH = 3
 """Wrappers that may lie in each other, as in ``{"ema": {"module": {...}}}``."""
 COUNTER = "num_batches_tracked"
@@ -25,7 +26,13 @@ GROUPS = 4
 
 
 def init_from(
-    model: nn.Module, source: str, *, allow_partial: bool = False, tell: Callable[[str], None] = lambda line: None
+    model: nn.Module,
+    source: str,
+    *,
+    allow_partial: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
+    key: str = INIT_FROM,
+    parts: Sequence[str] = (),
 ) -> str:
     """Load weights, and nothing else, into ``model``; return the line that reports it.
 
@@ -33,19 +40,37 @@ def init_from(
         source: a run folder, a checkpoint folder, a safetensors or torch file, or an http(s) address of a file.
         allow_partial: be content when less than half of the model's tensors are found.
         tell: takes the lines of a download.
+        key: what the user set to ``source``, for the messages.
+        parts: names of ``model`` inside a larger one, like ``backbone``; files of that one will do too.
 
     Raises:
         CheckpointError: there is no such file, it is broken, it holds more than tensors and plain data, or too
             little of it fits. The model is unchanged then.
     """
-    name = shown(source) if is_address(source) else source
+    name = shown_source(source)
     wanted = _tensors(model.state_dict())
-    match = _matched(wanted, _best(wanted, _read(_locate(source, tell), name)))
+    found = read_weights(source, key=key, tell=tell)
+    found += [
+        {n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(f"{part}.")}
+        for part in parts
+        for tensors in found
+    ]
+    match = _matched(wanted, _best(wanted, found))
     came, total = len(counted(match.fits)), len(counted(wanted))
     if came == 0 or (came < ENOUGH * total and not allow_partial):
-        raise CheckpointError(_too_little(name, match, came, total))
+        raise CheckpointError(_too_little(key, name, match, came, total))
     model.load_state_dict(match.fits, strict=False)
     return f"loaded {came}/{total} from {name}{match.rest()}"
+
+
+def read_weights(source: str, *, key: str, tell: Callable[[str], None]) -> list[dict[str, Tensor]]:
+    """Return every set of named tensors that ``source`` holds; for the arguments and errors see :func:`init_from`."""
+    return _read(_locate(source, tell, key), f"{key} {shown_source(source)}")
+
+
+def shown_source(source: str) -> str:
+    """Return where weights come from, for people."""
+    return shown(source) if is_address(source) else source
 
 
 @attrs.frozen
@@ -67,19 +92,19 @@ class _Match:
         return text + (f"; other shapes: {listed(shapes, limit=GROUPS)}" if shapes else "")
 
 
-def _locate(source: str, tell: Callable[[str], None]) -> Path:
+def _locate(source: str, tell: Callable[[str], None], key: str) -> Path:
     if is_address(source):
         return fetch(source, tell=tell)
     path = Path(source)
     if source and path.is_dir():
         return find_weights(source)
     if not path.is_file():
-        raise CheckpointError(f"--init-from {source}: no such file, run or http(s) address")
+        raise CheckpointError(f"{key} {source}: no such file, run or http(s) address")
     return path
 
 
-def _read(path: Path, name: str) -> list[dict[str, Tensor]]:
-    """Return every set of named tensors in a file; there is one in most."""
+def _read(path: Path, where: str) -> list[dict[str, Tensor]]:
+    """Return every set of named tensors in a file; there is one in most. ``where`` begins the message."""
     if path.suffix == ".safetensors" or _looks_like_safetensors(path):
         return [read_safetensors(path)[0]]
     content = load_plain(path)
@@ -87,8 +112,7 @@ def _read(path: Path, name: str) -> list[dict[str, Tensor]]:
     if not found:
         keys = listed(map(str, content), limit=GROUPS) if isinstance(content, Mapping) else type(content).__name__
         raise CheckpointError(
-            f"--init-from {name}: holds no named tensors; expected a state_dict, alone or under "
-            f"{listed(WRAPPERS)}; got {keys}"
+            f"{where}: holds no named tensors; expected a state_dict, alone or under {listed(WRAPPERS)}; got {keys}"
         )
     return found
 
@@ -137,12 +161,14 @@ def _matched(wanted: Mapping[str, Tensor], given: dict[str, Tensor]) -> _Match:
     return _Match(wanted, given, fits)
 
 
-def _too_little(name: str, match: _Match, came: int, total: int) -> str:
+def _too_little(key: str, name: str, match: _Match, came: int, total: int) -> str:
     sides = [listed([f"{n} {_shape(t)}" for n, t in list(side.items())[:3]]) for side in (match.wanted, match.given)]
-    cure = "or take what fits with --allow-partial" if came else "nothing of it can be used"
+    cure = ""
+    if key == INIT_FROM:
+        cure = ", or take what fits with --allow-partial" if came else ", nothing of it can be used"
     return (
-        f"--init-from {name}: only {came} of the model's {total} tensors fit by name and shape; the model begins "
-        f"with {sides[0]}; the file with {sides[1]}; choose weights of this model, {cure}"
+        f"{key} {name}: only {came} of the model's {total} tensors fit by name and shape; the model begins "
+        f"with {sides[0]}; the file with {sides[1]}; choose weights of this model{cure}"
     )
 
 

@@ -11,10 +11,10 @@ import torch
 
 from vf.console import Console, metric
 from vf.data.loader import usable_cores
+from vf.engine import signals
 from vf.engine.build import Training, build_training
 from vf.engine.precision import pick_device
 from vf.engine.ranks import Ranks, open_ranks
-from vf.engine.signals import INTERRUPTED
 from vf.engine.state import State
 from vf.engine.train import train
 from vf.errors import VFError
@@ -48,6 +48,8 @@ def _train(resolved: Resolved, job: Job, console: Console, ranks: Ranks) -> int:
     checkpoint = Path(job.checkpoint) if job.checkpoint else None
     training = _built(ranks, resolved, Path(job.folder), console, checkpoint=checkpoint)
     state = train(training)
+    if state.exit_code:
+        signals.ignore()
     if ranks.world.first:
         _conclude(state, console)
     return state.exit_code
@@ -121,7 +123,7 @@ def guarded(job: Job) -> int:
             print(f"error: {problem}", file=sys.stderr, flush=True)  # noqa: T201 - the last word of a process
         return error.exit_code
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return signals.INTERRUPTED
 
 
 def main() -> int:

@@ -55,7 +55,7 @@ def find_world(environment: Mapping[str, str] = os.environ) -> World:
     for find in (_torchrun, _srun, _open_mpi, _mpich):
         world = find(environment)
         if world is not None:
-            return _checked(world) if world.size > 1 else ALONE
+            return _checked(world) if world.size != 1 or world.rank else ALONE
     return ALONE
 
 
@@ -95,7 +95,7 @@ def _srun(env: Mapping[str, str]) -> World | None:
         return None
     numbers = _numbers(env, "srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
     per_node = _tasks_per_node(env.get("SLURM_STEP_TASKS_PER_NODE", env.get("SLURM_TASKS_PER_NODE", "1")))
-    node = int(env.get("SLURM_NODEID", "0"))
+    node = _numbers(env, "srun", "SLURM_NODEID", optional=True).get("SLURM_NODEID", 0)
     job = env.get("SLURM_JOB_ID", "0") + "." + env.get("SLURM_STEP_ID", "0")
     return World(
         rank=numbers["SLURM_PROCID"],
@@ -177,8 +177,7 @@ def _tasks_per_node(text: str) -> list[int]:
 
 def first_host(nodes: str) -> str:
     """Return the first name of a Slurm host list: ``gpu[07-09,12],cpu1`` -> ``gpu07``."""
-    match = re.match(r"([^,\[]+)(?:\[([^\]]+)\])?([^,]*)", nodes)
-    if match is None:
+    first = re.match(r"(?:[^,\[\]]|\[\w[^\[\]]*\])+(?=,|$)", nodes)
+    if first is None:
         raise SetupError(f"srun: expected a host list, got {nodes!r}; set MASTER_ADDR")
-    prefix, inside, suffix = match.groups()
-    return prefix + (re.split(r"[,-]", inside)[0] if inside else "") + suffix
+    return re.sub(r"\[(\w+)[^\]]*\]", r"\1", first[0])

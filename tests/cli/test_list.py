@@ -23,6 +23,7 @@ def test_everything(vf: Vf) -> None:
     lines = said.out.splitlines()
     assert [line for line in lines if line and not line.startswith(" ")] == [
         "models",
+        "backbones",
         "datasets",
         "transforms",
         "metrics",
@@ -30,16 +31,17 @@ def test_everything(vf: Vf) -> None:
         "launchers",
         "recipes",
     ]
-    assert lines[1] == "  net              fish  A net for fish."
-    assert lines[-1] == "  fish/quickstart  fish  A net on a pond"
+    assert lines[1].split() == ["net", "fish", "A", "net", "for", "fish."]
+    assert lines[-1].split() == ["fish/quickstart", "fish", "A", "net", "on", "a", "pond"]
     assert (said.code, said.err) == (0, "")
 
 
 def test_one_kind(vf: Vf) -> None:
-    assert (
-        vf("list", "datasets").out
-        == "  lake  fish  Fish beside water.\n  pond  fish  Fish in a folder: one file NAME.fish each.\n"
-    )
+    lines = vf("list", "datasets").out.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        *("class_balanced", "concat", "kfold", "lake", "pond", "repeat", "subset"),
+    ]
+    assert lines[4] == "  pond            fish  Fish in a folder: one file NAME.fish each."
     assert json.loads(vf("list", "metrics", "--json").out) == [
         {"kind": "metric", "name": "weight", "plugin": "fish", "summary": "Weigh the fish."}
     ]
@@ -137,8 +139,8 @@ def test_explain_a_recipe(vf: Vf, site: Any) -> None:
         (["modle"], "unknown kind 'modle'; did you mean 'model'?"),
         (
             ["xyz"],
-            "unknown kind 'xyz'; expected one of model, dataset, transform, metric, callback, launcher, optimizer, "
-            "schedule, recipe, train, loader",
+            "unknown kind 'xyz'; expected one of model, backbone, dataset, transform, metric, callback, launcher, "
+            "optimizer, schedule, sampler, neck, recipe, train, loader",
         ),
         (["model"], "vf explain model: say which: net, wide"),
         (["optimizer"], f"vf explain optimizer: say which: {OPTIMIZERS}"),

@@ -217,7 +217,7 @@ def test_a_wrong_image_folder_is_said(coco: Write) -> None:
     (root / "images").rename(root / "pictures")
     with pytest.raises(DataError) as error:
         Coco(path=str(root)).info()
-    sentence = f"{root}/train.json: image 'train1.jpg' is in none of ., . under {root}; set data.images_train"
+    sentence = f"{root}/train.json: image 'train1.jpg' is in none of . under {root}; set data.images_train"
     assert error.value.problems == (sentence,)
     assert Coco(path=str(root), images_train="pictures").info().num_samples["train"]
 

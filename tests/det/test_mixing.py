@@ -12,7 +12,7 @@ from vf.data.sample import Sample
 from vf.data.seeding import seeded
 from vf.testing import check_transform
 from vf_det.data.affine import moved_boxes, warp
-from vf_det.data_configs import HsvJitter, Mixup, Mosaic, RandomAffine
+from vf_det.transform_configs import HsvJitter, Mixup, Mosaic, RandomAffine
 
 
 def square(side: int = 64, box: tuple[int, int, int, int] = (16, 24, 40, 44), id_: str = "s") -> Sample:

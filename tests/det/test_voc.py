@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,3 +146,51 @@ def test_blood_cells_with_their_two_empty_boxes() -> None:
     assert dict(info.num_samples) == {"train": 205, "val": 87, "test": 72}
     assert info.notes == ("boxes without area, left out: 2, the first in BloodImage_00338",)
     assert {f.level for f in config.check()} == {"note"}
+
+
+def test_difficult_objects_are_marked_for_evaluation(voc: Write) -> None:
+    config = Voc(path=str(voc()), keep_difficult=True)
+    for split in ("train", "val"):
+        assert config.build(split)[0].target["difficult"].tolist() == [False, True]  # type: ignore[arg-type]
+    assert "difficult" in Voc(path=str(voc(lambda t: t.replace("<difficult>1", "<difficult>0")))).build("val")[0].target
+
+
+def test_years_side_by_side_are_joined(layouts: Any) -> None:
+    config = Voc(path=str(layouts.voc()))
+    assert dict(config.info().num_samples) == {"train": 1, "val": 1, "test": 1}
+    samples = {config.build(split)[0].id for split in ("train", "val", "test")}  # type: ignore[arg-type]
+    assert samples == {"VOC2007/000001.jpg", "VOC2007/000002.jpg", "VOC2012/2012_000001.jpg"}
+
+
+def test_lists_by_name_as_the_benchmark_has_them(layouts: Any) -> None:
+    lists: dict[str, Any] = {"train": ("VOC2007/trainval", "VOC2012/trainval"), "val": ("VOC2007/test",)}
+    config = Voc(path=str(layouts.voc()), **lists)
+    assert dict(config.info().num_samples) == {"train": 2, "val": 1}
+    assert [config.build("train")[i].id for i in (0, 1)] == ["VOC2007/000001.jpg", "VOC2012/2012_000001.jpg"]
+    assert config.build("train")[0].target["labels"].tolist() == [1]
+    assert config.build("val")[0].target["difficult"].tolist() == [False, True]
+    one = Voc(path=str(layouts.voc()), train=("VOC2012/trainval",), val=("VOC2012/trainval",))
+    assert one.build("train")[0].id == "2012_000001.jpg"
+    with pytest.raises(DataError) as error:
+        Voc(path=str(layouts.voc()), train=("VOC2008/trainval",)).info()
+    file = f"{layouts.folder}/VOCdevkit/VOC2008/ImageSets/Main/trainval.txt"
+    assert error.value.problems == (
+        f"{file}: no such list; data.train names lists as YEAR/LIST, like VOC2007/trainval",
+    )
+
+
+def test_years_in_a_zip_and_images_in_one(layouts: Any) -> None:
+    expected = Voc(path=str(layouts.voc())).build("test")[0]
+    layouts.zipped(layouts.folder / "VOCdevkit" / "VOC2012" / "JPEGImages")
+    again = Voc(path=str(layouts.folder / "VOCdevkit")).build("train")[0]
+    assert again.size == (30, 40)
+    path = layouts.zipped(layouts.voc("VOCdevkit2"), inner="VOCdevkit")
+    assert Voc.sniff(str(path)) == {"path": str(path)}
+    sample = Voc(path=str(path)).build("test")[0]
+    assert sample.id == expected.id
+    assert (sample.image == expected.image).all()
+
+
+def test_sizes_are_those_of_the_labels(voc: Write) -> None:
+    dataset: Any = Voc(path=str(voc())).build("val")
+    assert dataset.sizes().tolist() == [[30, 40]]

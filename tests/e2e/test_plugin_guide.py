@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
-KINDS = ("model", "dataset", "transform", "metric", "callback", "launcher")
+KINDS = ("model", "backbone", "dataset", "transform", "metric", "callback", "launcher")
 
 
 def run(*command: str, cwd: Path, path: Path | None = None, code: int = 0) -> str:

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision import tv_tensors
 
+from vf.data.follow import IGNORE
 from vf.data.pipeline import Failure, Fitted
 from vf.data.sample import Batch
-
 
 class Collate:
     """Callable for the DataLoader.
@@ -33,7 +33,8 @@ class Collate:
             return failures[0]
         skipped = tuple(problem for item in fitted for problem in item.skipped)
         skipped += tuple(problem for item in failures for problem in item.problems)
-        images, sizes = pad_images([f.sample.image for f in fitted], fill=self._fill)
+        pads = [f.sample.pad for f in fitted if f.sample.pad is not None]
+        images, sizes = pad_images([f.sample.image for f in fitted], fill=self._fill, at_least=pads)
         targets, counts = _flatten([f.sample.target for f in fitted], images.shape[-2:])
         return Batch(
             images=images,
@@ -46,10 +47,18 @@ class Collate:
         )
 
 
-def pad_images(images: Sequence[Tensor], *, fill: int) -> tuple[Tensor, Tensor]:
-    """Lay uint8 [3,H,W] images at the top left of one [B,3,max H,max W]; also return their [B,2] sizes."""
+def pad_images(
+    images: Sequence[Tensor], *, fill: int, at_least: Sequence[tuple[int, int]] = ()
+) -> tuple[Tensor, Tensor]:
+    """Lay uint8 [3,H,W] images at the top left of one [B,3,max H,max W]; also return their [B,2] sizes.
+
+    Args:
+        images: one or more.
+        fill: grey level of the padding, 0..255.
+        at_least: heights and widths that count besides those of the images.
+    """
     sizes = torch.tensor([i.shape[-2:] for i in images])
-    height, width = sizes.amax(0).tolist()
+    height, width = (max(column) for column in zip(*sizes.tolist(), *at_least, strict=True))
     if all(i.shape[-2:] == (height, width) for i in images):
         return torch.stack([i.as_subclass(Tensor) for i in images]), sizes
     batch = torch.full((len(images), 3, height, width), fill, dtype=torch.uint8)
@@ -69,7 +78,8 @@ def _flatten(targets: Sequence[dict[str, Any]], size: torch.Size) -> tuple[dict[
             flat[key] = torch.stack([v.as_subclass(Tensor) for v in values])
         else:
             if isinstance(values[0], tv_tensors.Mask):
-                values = [F.pad(v, (0, size[1] - v.shape[-1], 0, size[0] - v.shape[-2])) for v in values]
+                fill = IGNORE if values[0].ndim == 2 else 0
+                values = [F.pad(v, (0, size[1] - v.shape[-1], 0, size[0] - v.shape[-2]), value=fill) for v in values]
             flat[key] = torch.cat([v.as_subclass(Tensor) for v in values])
             counts[key] = tuple(len(v) for v in values)
     return flat, counts

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from vf.data.follow import raised, select_objects, settle
 from vf.data.sample import Sample
 from vf.data.sampler import Draw
 from vf.data.seeding import mix, seeded
@@ -42,7 +43,11 @@ ATTEMPTS = 8
 
 
 class TrainView(TorchDataset[Fitted | Failure]):
-    """Augmented samples, each a pure function of (seed, epoch, index)."""
+    """Augmented samples, each a pure function of (seed, epoch, index).
+
+    The model's ``preprocess.fit`` comes last, unless a transform has the attribute ``sets_size = True``: then the
+    size that this one gives is what the model is trained at.
+    """
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class TrainView(TorchDataset[Fitted | Failure]):
         self._preprocess = preprocess
         self._seed = seed
         self._attempts = ATTEMPTS if skip_broken else 1
+        self._sets_size = any(getattr(t, "sets_size", False) for t in transforms)
 
     def __getitem__(self, draw: Draw) -> Fitted | Failure:
         skipped: tuple[str, ...] = ()
@@ -67,7 +73,7 @@ class TrainView(TorchDataset[Fitted | Failure]):
                 with seeded(self._seed, draw.epoch, index):
                     return attrs.evolve(self._load(attrs.evolve(draw, index=index)), skipped=skipped)
             except VFError as error:
-                kind, skipped = type(error), (*skipped, *error.problems)
+                kind, skipped = type(error), tuple(dict.fromkeys((*skipped, *error.problems)))
             # Another sample, the same one in every run, takes the place: batches stay full.
             index = mix(self._seed, draw.epoch, draw.index, attempt) % len(self._dataset)
         return Failure(kind, skipped)
@@ -77,7 +83,9 @@ class TrainView(TorchDataset[Fitted | Failure]):
         original = sample.size
         for transform in self._transforms:
             sample = apply_transform(transform, sample, self._pick, final=draw.final)
-        return Fitted(drop_empty_boxes(self._preprocess.fit(sample, with_target=True)), original)
+        if not self._sets_size:
+            sample = self._preprocess.fit(sample, with_target=True)
+        return Fitted(drop_empty_boxes(sample), original)
 
     def _pick(self) -> Sample:
         return self._dataset[int(torch.randint(len(self._dataset), ()))]
@@ -86,17 +94,38 @@ class TrainView(TorchDataset[Fitted | Failure]):
 def apply_transform(
     transform: Callable[..., Any], sample: Sample, pick: Callable[[], Sample], *, final: bool
 ) -> Sample:
-    """Apply one transform of any kind; in the final phase those that mix images, or say so, are left out."""
+    """Apply one transform of any kind; in the final phase those that mix images, or say so, are left out.
+
+    Args:
+        transform: of torchvision's v2; or ``Sample -> Sample``; or, with ``mixes = True``, ``(sample, pick) ->
+            Sample``; or, with ``nests = True``, ``(sample, apply) -> Sample``, where ``apply(transform, sample)``
+            applies one of its own.
+    """
     if final and (getattr(transform, "mixes", False) or getattr(transform, "skips_final", False)):
         return sample
+    changed: Sample
     if getattr(transform, "mixes", False):
-        mixed: Sample = transform(sample, pick)
-        return mixed
-    if isinstance(transform, v2.Transform):
-        image, target = transform(sample.image, sample.target)
-        return attrs.evolve(sample, image=image, target=target)
-    changed: Sample = transform(sample)
+        changed = transform(sample, pick)
+    elif getattr(transform, "nests", False):
+        changed = transform(sample, lambda inner, part: apply_transform(inner, part, pick, final=final))
+    elif isinstance(transform, v2.Transform):
+        changed = _apply_torchvision(transform, sample)
+    else:
+        changed = transform(sample)
     return changed
+
+
+def _apply_torchvision(transform: v2.Transform, sample: Sample) -> Sample:
+    if getattr(transform, "image_only", False):
+        return attrs.evolve(sample, image=transform(sample.image))
+    given, masks = raised(sample.target), sample.target.get("masks")
+    if masks is None or len(masks):
+        image, target = transform(sample.image, given)
+    else:  # some of its kernels cannot take a tensor without elements
+        image, target = transform(sample.image, {k: v for k, v in given.items() if k != "masks"})
+        target["masks"] = tv_tensors.Mask(masks.new_zeros(0, *image.shape[-2:]))
+    size = (int(image.shape[-2]), int(image.shape[-1]))
+    return attrs.evolve(sample, image=image, target=settle(target, sample.target, size))
 
 
 class EvalView(TorchDataset[Fitted | Failure]):
@@ -125,13 +154,4 @@ def drop_empty_boxes(sample: Sample, *, smallest: float = 1.0) -> Sample:
     keep = ((boxes[:, 2:] - boxes[:, :2]) >= smallest).all(dim=1).as_subclass(Tensor)
     if keep.all():
         return sample
-    return attrs.evolve(sample, target={k: select_rows(v, keep, len(boxes)) for k, v in sample.target.items()})
-
-
-def select_rows(value: Any, keep: Tensor, count: int) -> Any:
-    """Return the kept rows of a tensor that has ``count`` of them; anything else unchanged."""
-    if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != count:
-        return value
-    if isinstance(value, tv_tensors.TVTensor):
-        return tv_tensors.wrap(value.as_subclass(Tensor)[keep], like=value)
-    return value[keep]
+    return attrs.evolve(sample, target=select_objects(sample.target, keep))

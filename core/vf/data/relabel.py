@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import torch
 
-from vf.data.pipeline import select_rows
+from vf.data.follow import select_rows
 from vf.data.sample import Sample
 from vf.errors import DataError, listed
 from vf.protocols import Dataset
@@ -37,7 +37,7 @@ def relabel(dataset: Dataset, *, theirs: tuple[str, ...], ours: tuple[str, ...])
     Raises:
         DataError: no class name is in both lists.
     """
-    if theirs == ours:
+    if theirs == ours or not theirs:  # images without labels name no class
         return dataset, ""
     common = [name for name in theirs if name in ours]
     if not common:

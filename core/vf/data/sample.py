@@ -19,10 +19,13 @@ class Sample:
     """uint8 [3,H,W], RGB, EXIF orientation applied."""
     target: dict[str, Any]
     """Task keys. det: ``boxes`` BoundingBoxes XYXY [N,4] float32 pixels, ``labels`` int64 [N], optional
-    ``masks`` tv_tensors.Mask bool [N,H,W], ``iscrowd`` bool [N], ``area`` float32 [N]; other tensors whose
-    first dimension is N follow the boxes when some are dropped."""
+    ``masks`` tv_tensors.Mask bool [N,H,W], ``keypoints`` tv_tensors.KeyPoints [N,K,2] with ``visible`` int64
+    [N,K], ``iscrowd`` bool [N], ``area`` float32 [N]; other tensors whose first dimension is N follow the boxes
+    when some are dropped."""
     id: str
     """Names the image for people: a path relative to the data set, or an id."""
+    pad: tuple[int, int] | None = None
+    """Height and width that the batch is padded to, at least; nothing: to the largest image in it."""
 
     @property
     def size(self) -> tuple[int, int]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import attrs
-import torch
-from torch import Tensor
 
-from vf.data.seeding import mix
+from vf.data.orders import Order, Shuffled
 from vf.errors import ConfigError
 
 
@@ -17,6 +15,7 @@ class Draw:
     """One sample that the loop asks for."""
 
     epoch: int
+    """What the augmentation is drawn for, with the index; not an epoch where samples come more than once in it."""
     index: int
     final: bool
     """Whether the final phase has begun: transforms that mix images are off."""
@@ -34,7 +33,7 @@ def pass_size(batch_size: int, accumulate: int, world: int) -> int:
 
 
 class TrainSampler:
-    """Batches of an endless stream of epochs, each a permutation of the data set drawn from (seed, epoch).
+    """Batches of an endless order of the data set: by default epochs, each a permutation drawn from (seed, epoch).
 
     Epochs follow each other without a gap: every batch is full, every sample comes once in each epoch, nothing
     is padded or repeated. The part of one process is a slice of the global batch.
@@ -48,6 +47,7 @@ class TrainSampler:
         accumulate: passes that one step is cut into; each is yielded by itself.
         rank: of this process.
         world: number of processes.
+        order: another order than the shuffled one.
     """
 
     def __init__(
@@ -62,17 +62,17 @@ class TrainSampler:
         accumulate: int = 1,
         rank: int = 0,
         world: int = 1,
+        order: Order | None = None,
     ) -> None:
         self._part = pass_size(batch_size, accumulate, world)
         self._num_samples = num_samples
         self._batch_size = batch_size
         self._steps = steps
-        self._seed = seed
+        self._order = order or Shuffled(num_samples, seed=seed)
         self._start = start
         self._final_from = steps if final_from is None else final_from
         self._accumulate = accumulate
         self._rank, self._world = rank, world
-        self._orders: dict[int, Tensor] = {}
 
     @property
     def steps_per_epoch(self) -> float:
@@ -89,12 +89,5 @@ class TrainSampler:
                 yield [self._draw(position, step) for position in range(first, first + self._part)]
 
     def _draw(self, position: int, step: int) -> Draw:
-        epoch, place = divmod(position, self._num_samples)
-        return Draw(epoch, int(self._order(epoch)[place]), step >= self._final_from)
-
-    def _order(self, epoch: int) -> Tensor:
-        if epoch not in self._orders:
-            generator = torch.Generator().manual_seed(mix(self._seed, epoch))
-            self._orders = {epoch - 1: self._orders.get(epoch - 1, torch.empty(0))}  # a batch may span two
-            self._orders[epoch] = torch.randperm(self._num_samples, generator=generator)
-        return self._orders[epoch]
+        epoch, index = self._order(position)
+        return Draw(epoch, index, step >= self._final_from)

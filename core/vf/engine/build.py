@@ -20,10 +20,12 @@ from vf.engine.optim import build_optimizer, scaled_lr
 from vf.engine.parallel import forward_of, prepare
 from vf.engine.precision import make_precision, pick_device, set_numerics
 from vf.engine.ranks import Ranks
+from vf.engine.room import check_room
 from vf.engine.saver import Saver
 from vf.engine.snapshot import resume
 from vf.engine.state import State
 from vf.errors import ConfigError, DataError, PluginError, listed
+from vf.nn.norms import able_on
 from vf.preflight import preflight
 from vf.protocols import Dataset, DatasetConfig, DatasetInfo, Metric, Preprocess, Split
 from vf.recipes import Resolved
@@ -83,7 +85,7 @@ def build_training(
     recipe, ranks = resolved.recipe, ranks or Ranks()
     info = inspect(recipe.data, console)
     train_set, val_set = recipe.data.build("train"), recipe.data.build(validation_split(info))
-    state = _build_state(resolved, folder, console, ranks, info, len(train_set))
+    state = _build_state(resolved, folder, console, ranks, info, len(train_set), fresh=checkpoint is None)
     if steps is not None:
         state.total_steps = steps
     preprocess = preprocess_of(state.model)
@@ -94,6 +96,7 @@ def build_training(
     _introduce(state, console, len(train_set), len(val_set))
     for callback in own:
         callback.on_build(state)
+    check_room(state, preprocess)
     if checkpoint is not None:
         for line in resume(state, own, checkpoint):
             console.say(f"note: {line}")
@@ -104,7 +107,14 @@ def build_training(
 
 
 def _build_state(
-    resolved: Resolved, folder: Path, console: Console, ranks: Ranks, info: DatasetInfo, num_train: int
+    resolved: Resolved,
+    folder: Path,
+    console: Console,
+    ranks: Ranks,
+    info: DatasetInfo,
+    num_train: int,
+    *,
+    fresh: bool,
 ) -> State:
     recipe, train = resolved.recipe, resolved.recipe.train
     set_numerics(tf32=train.tf32, deterministic=train.deterministic)
@@ -114,6 +124,10 @@ def _build_state(
     model = place(recipe.model.build(info), device_is_channels_last=train.channels_last and not sharded).to(device)
     if train.init_from:
         console.say(f"model {init_from(model, train.init_from, allow_partial=train.allow_partial)}")
+    elif fresh:
+        load_pretrained(model, console.say)
+    if ranks.many and not train.sync_batchnorm:  # which sees to it for all norms
+        model = able_on(model, device)
     model = prepare(model, train, ranks, console.say)
     if ranks.many:
         seed_everything(mix(train.seed, ranks.world.rank))  # … and draws its own dropout
@@ -129,6 +143,13 @@ def _build_state(
         say=console.say,
         ranks=ranks,
     )
+
+
+def load_pretrained(model: nn.Module, say: Callable[[str], None]) -> None:
+    """Let a model load the weights that its backbone starts from, where it has any."""
+    load: Callable[[Callable[[str], None]], None] | None = getattr(model, "load_pretrained", None)
+    if load is not None:
+        load(say)
 
 
 def inspect(data: DatasetConfig, console: Console) -> DatasetInfo:
@@ -198,6 +219,7 @@ def _train_batches(dataset: Dataset, preprocess: Preprocess, state: State) -> Ca
     transforms = [t.build() for t in recipe.augment]
     skip = recipe.loader.on_error == "skip"
     view = TrainView(dataset, transforms, preprocess, seed=recipe.train.seed, skip_broken=skip)
+    order = recipe.loader.sampler.build(dataset, batch_size=recipe.train.batch_size, seed=recipe.train.seed)
 
     def batches(*, start: int, final_from: int, steps: int | None = None) -> Batches:
         sampler = TrainSampler(
@@ -210,6 +232,7 @@ def _train_batches(dataset: Dataset, preprocess: Preprocess, state: State) -> Ca
             accumulate=recipe.train.accumulate,
             rank=state.ranks.world.rank,
             world=state.ranks.world.size,
+            order=order,
         )
         return train_batches(
             view,

@@ -65,7 +65,19 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, *, recipe: str, info: D
     try:
         save_file(tensors, path, metadata)
     except SafetensorError as error:
-        raise OSError(str(error)) from error
+        code = re.search(r"os error (\d+)", str(error))
+        raise (OSError(int(code[1]), os.strerror(int(code[1]))) if code else OSError(str(error))) from error
+
+
+def _save_trainer(trainer: Mapping[str, Any], path: Path) -> None:
+    """Write ``trainer.pt``; OSError where the disk refuses, which torch hides behind an error of its zip writer."""
+    try:
+        with path.open("wb") as file:
+            torch.save(dict(trainer), file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def read_weights(path: Path) -> Weights:
@@ -79,8 +91,8 @@ def read_weights(path: Path) -> Weights:
         raise CheckpointError(f"{path}: holds weights, but no vf recipe; expected a file that vf wrote")
     try:
         facts = json.loads(metadata["info"])
-        facts["classes"] = tuple(facts["classes"])
-        facts["notes"] = tuple(facts["notes"])
+        for key in ("classes", *facts):
+            facts[key] = tuple(facts[key]) if isinstance(facts[key], list) else facts[key]
         return Weights(tensors, metadata["recipe"], DatasetInfo(**facts), json.loads(metadata["versions"]))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its vf metadata is not readable ({type(error).__name__}: {error})") from None
@@ -133,11 +145,10 @@ def write(
     final = folder / f"step_{step:08d}"
     aside = folder / f".writing_{final.name}"
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".writing_step_*"):  # by a process that was killed
-        shutil.rmtree(left)
+    _clear_leftovers(folder)
     aside.mkdir()
     save_tensors(tensors, aside / WEIGHTS, recipe=recipe, info=info)
-    torch.save(dict(trainer), aside / TRAINER)
+    _save_trainer(trainer, aside / TRAINER)
     files = {
         name: {"size": (aside / name).stat().st_size, "sha256": sha256(aside / name)} for name in (WEIGHTS, TRAINER)
     }
@@ -153,13 +164,27 @@ def write(
 def _replace(aside: Path, final: Path) -> None:
     """Rename; where the same step was saved before (without its evaluation), one of the two is there at any time."""
     old = final.with_name(f".old_{final.name}")
-    if old.exists():
-        shutil.rmtree(old)
     if final.exists():
         os.rename(final, old)
     os.rename(aside, final)
     if old.exists():
-        shutil.rmtree(old)
+        remove(old)
+
+
+def remove(checkpoint: Path) -> None:
+    """Delete a checkpoint; a process that is killed meanwhile leaves nothing that looks like a broken one."""
+    gone = checkpoint.with_name(f".removing_{checkpoint.name.removeprefix('.old_')}")
+    os.rename(checkpoint, gone)
+    shutil.rmtree(gone)
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Delete what a process that was killed was writing, deleting or replacing."""
+    for left in (*folder.glob(".writing_step_*"), *folder.glob(".removing_step_*")):
+        shutil.rmtree(left)
+    for old in folder.glob(".old_step_*"):
+        if old.with_name(old.name.removeprefix(".old_")).exists():
+            remove(old)
 
 
 def point(folder: Path, name: str, target: Path) -> None:
@@ -198,8 +223,8 @@ def verify(checkpoint: Path) -> None:
 
 def all_in(folder: Path) -> list[Path]:
     """Return the checkpoints of a run's folder, good or not, the oldest step first."""
-    found = [*folder.glob("step_*"), *folder.glob(".old_step_*")]
-    return sorted(found, key=lambda path: path.name.removeprefix(".old_"))
+    found = [*folder.glob(".old_step_*"), *folder.glob("step_*")]
+    return sorted(found, key=lambda path: path.name.removeprefix(".old_"))  # of two of one step, the new one last
 
 
 def newest_good(folder: Path, tell: Callable[[str], None]) -> Path | None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
 import torch
 from torch import nn
 
 from vf.console import Console
-from vf.data.loader import Batches
+from vf.data.loader import Batches, DeadWorkerError
+from vf.data.sample import Batch
 from vf.engine.precision import Precision
 from vf.engine.ranks import Ranks
-from vf.errors import ConfigError
+from vf.errors import ConfigError, RunError
 from vf.protocols import DatasetInfo, Metric, MetricConfig
+
+RESTARTS = 3
+"""New workers in one evaluation; what dies more often dies for a reason."""
 
 
 @attrs.frozen
@@ -55,7 +60,7 @@ def evaluate(
     model.eval()
     [rounds] = ranks.agree(len(batches) if limit is None else min(limit, len(batches)))
     bar = console.bar(label, rounds)
-    source = iter(batches)
+    source = _surviving(batches, console)
     code = 0
     for done in range(1, rounds + 1):
         alive("evaluating")
@@ -75,6 +80,23 @@ def evaluate(
     bar.close()
     model.train(training)
     return code or _summarised(metrics, ranks)
+
+
+def _surviving(batches: Batches, console: Console) -> Iterator[Batch]:
+    """Yield the batches; where a data worker dies, new ones begin again, and what was seen is passed over."""
+    seen = restarts = 0
+    while True:
+        try:
+            for batch in itertools.islice(batches, seen, None):
+                seen += 1
+                yield batch
+        except DeadWorkerError as death:
+            restarts += 1
+            if restarts > RESTARTS or death.hopeless:
+                raise RunError(f"evaluating: {death.problems[0]}") from None
+            console.say(f"warning: evaluating: {death.problems[0]}; started new ones")
+        else:
+            return
 
 
 def _summarised(metrics: Mapping[str, Metric], ranks: Ranks) -> Evaluation:

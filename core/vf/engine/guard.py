@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 
@@ -33,7 +34,8 @@ class Guard:
         terms = {name: value.item() for name, value in losses.items()}
         report = {"step": step, "losses": terms, "lr": state.lr, "images": list(ids), "rank": state.ranks.world.rank}
         path = state.folder / "nan_report.json"
-        path.write_text(json.dumps(report, indent=1), encoding="utf-8")
+        with contextlib.suppress(OSError):  # a full disk must not hide why the run ends
+            path.write_text(json.dumps(report, indent=1), encoding="utf-8")
         shown = ", ".join(f"{name} {value:g}" for name, value in terms.items())
         raise RunError(
             f"step {step}: the loss is not finite ({shown}) at lr {state.lr:g}, images {listed(ids, limit=3)}; "

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import io
 import json
 import os
+import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,10 +19,7 @@ from vf.console import Console, duration
 from vf.engine.callbacks import Callback
 from vf.engine.ranks import Ranks
 from vf.engine.state import State
-from vf.runs import LOG
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from vf.runs import EVENTS, LOG
 
 
 class Meter:
@@ -86,15 +84,15 @@ class Log(Callback):
     def __init__(self, console: Console) -> None:
         self._console = console
         self._meter = Meter()
-        self._lines: Lines | None = None
-        self._board: SummaryWriter | None = None
+        self._lines: Growing | None = None
+        self._events: Events | None = None
 
     def on_start(self, state: State) -> None:
         """Open the files; a resumed run forgets what was logged after its checkpoint."""
         if state.ranks.world.first:
-            _keep_until(state.folder / LOG, state.step)
-            self._lines = Lines(state.folder / LOG, self._console)
-            self._board = _open_board(state)
+            _keep_until(state.folder / LOG, state.step, evaluated=not state.owes_evaluation)
+            self._lines = Growing(state.folder / LOG)
+            self._events = Events(state.folder, purge_from=state.step + 1 if state.step else None)
         self._bar = self._console.bar("train", state.total_steps, start=state.step)
         self._meter.begin()
 
@@ -129,11 +127,8 @@ class Log(Callback):
     def on_end(self, state: State) -> None:
         """Close the files."""
         self._bar.close()
-        if self._lines is not None:
-            self._lines.close()
-        if self._board is not None:
-            with contextlib.suppress(OSError):  # said already by Lines, whose disk it is too
-                self._board.close()
+        if self._lines is not None and self._lines.lost:
+            self._console.say(f"warning: {state.folder / LOG}: the last {self._lines.lost} lines could not be written")
 
     def state_dict(self, state: State) -> dict[str, Any]:
         """The sums of a mean that is not written yet."""
@@ -144,38 +139,48 @@ class Log(Callback):
         self._meter.load_state_dict(saved, state.precision.device)
 
     def _write(self, state: State, kind: str, values: Mapping[str, float | None]) -> None:
-        if self._lines is None or self._board is None:
+        if self._lines is None or self._events is None:
             return
-        self._lines.add({"kind": kind, "step": state.step, "epoch": round(state.epoch, 4), **values})
-        for key, value in values.items():
-            if value is not None:
-                with contextlib.suppress(OSError):
-                    self._board.add_scalar(f"{kind}/{key}", value, state.step)
+        was_full = bool(self._lines.said or self._events.file.said)
+        self._lines.add(line({"kind": kind, "step": state.step, "epoch": round(state.epoch, 4), **values}))
+        self._events.add({f"{kind}/{key}": value for key, value in values.items() if value is not None}, state.step)
+        for file in (self._lines, self._events.file):
+            if file.said and not was_full:
+                self._console.say(f"warning: {file.path}: {file.said}; what is logged waits until there is room")
+                return
 
 
-class Lines:
-    """A file of JSON lines that keeps what a full disk refuses, and writes it when there is room again."""
+def line(record: Mapping[str, Any]) -> bytes:
+    """Return a line of JSON."""
+    return (json.dumps(record, ensure_ascii=False) + "\n").encode()
 
-    def __init__(self, path: Path, console: Console) -> None:
-        self._path = path
-        self._console = console
-        self._waiting: list[str] = []
-        self._told = False
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Append a record."""
-        self._waiting.append(json.dumps(record) + "\n")
+class Growing:
+    """A file that is appended to; it keeps what a full disk refuses, and writes it when there is room again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.said = ""
+        """What the disk said to the last addition; empty: it was written."""
+        self._waiting: list[bytes] = []
+
+    @property
+    def lost(self) -> int:
+        """Number of additions that are not written."""
+        return len(self._waiting)
+
+    def add(self, content: bytes) -> None:
+        """Append, after what waits."""
+        self._waiting.append(content)
         try:
-            self._append("".join(self._waiting).encode())
+            self._append(b"".join(self._waiting))
         except OSError as error:
-            if not self._told:
-                self._console.say(f"warning: {self._path}: {error.strerror}; lines wait until there is room")
-            self._told = True
+            self.said = error.strerror or str(error)
         else:
-            self._waiting, self._told = [], False
+            self._waiting, self.said = [], ""
 
     def _append(self, content: bytes) -> None:
-        with self._path.open("ab", buffering=0) as file:
+        with self.path.open("ab", buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
             try:
                 written = file.write(content)
@@ -185,16 +190,33 @@ class Lines:
                 file.truncate(end)  # half a line would spoil the next
                 raise
 
-    def close(self) -> None:
-        """Say what could not be written."""
-        if self._waiting:
-            self._console.say(f"warning: {self._path}: the last {len(self._waiting)} lines could not be written")
 
+class Events:
+    """TensorBoard's file of a run. Its own writer has a thread, which ends with a traceback where a disk is full."""
 
-def _open_board(state: State) -> SummaryWriter:
-    from torch.utils.tensorboard import SummaryWriter
+    def __init__(self, folder: Path, *, purge_from: int | None) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
 
-    return SummaryWriter(str(state.folder), purge_step=state.step + 1 if state.step else None)
+        self.file = Growing(folder / f"{EVENTS}.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}")
+        self._add(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        if purge_from is not None:  # what was written from that step on is forgotten
+            start = SessionLog(status=SessionLog.START)
+            self._add(Event(wall_time=time.time(), step=purge_from, session_log=start))
+
+    def add(self, values: Mapping[str, float], step: int) -> None:
+        """Add points of curves."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+
+        points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        self._add(Event(wall_time=time.time(), step=step, summary=Summary(value=points)))
+
+    def _add(self, event: Any) -> None:
+        from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
+
+        record = io.BytesIO()
+        RecordWriter(record).write(event.SerializeToString())
+        self.file.add(record.getvalue())
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
@@ -203,16 +225,28 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").split("\n"):
         if line.endswith("}"):
             records.append(json.loads(line))
     return records
 
 
-def _keep_until(path: Path, step: int) -> None:
+def _keep_until(path: Path, step: int, *, evaluated: bool) -> None:
     if not path.is_file():
         return
-    kept = [record for record in read_log(path.parent) if record["step"] <= step]
-    fresh = path.with_suffix(".new")
-    fresh.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-    os.replace(fresh, path)
+    with path.open("r+b") as file:
+        kept = 0
+        for text in file:
+            if not _is_until(text, step, evaluated=evaluated):
+                break
+            kept += len(text)
+        file.truncate(kept)  # needs no room on a disk that may be full
+
+
+def _is_until(text: bytes, step: int, *, evaluated: bool) -> bool:
+    """Tell a whole line of a step from one of what comes later, and from what a process left that was killed."""
+    try:
+        record = json.loads(text)
+        return text.endswith(b"\n") and bool((record["step"], record["kind"] == "val") <= (step, evaluated))
+    except (ValueError, KeyError, TypeError):
+        return False

@@ -4,40 +4,49 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vf.engine.ranks import Ranks
-from vf.errors import ConfigError, RunError, did_you_mean, listed
+from vf.errors import ConfigError, RunError, SetupError, did_you_mean, listed
+from vf.nn.forgetful import make_forgetful
+from vf.nn.sync_batchnorm import synchronised
 from vf.training import Train
-
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def prepare(model: nn.Module, train: Train, ranks: Ranks, tell: Callable[[str], None]) -> nn.Module:
     """Change the model in place as the recipe asks, before optimizer and callbacks see it.
 
     Raises:
-        ConfigError: a pattern of ``train.checkpoint_activations`` matches no module.
+        ConfigError: a pattern of ``train.checkpoint_activations`` matches no module, or a norm cannot be shared.
     """
-    for pattern in train.checkpoint_activations:
-        _checkpoint_activations(model, pattern)
     if train.sync_batchnorm:
         if ranks.many:
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+            model = _share_norms(model)
         else:
             tell("model sync_batchnorm: one process, so plain batch norm")
+    for pattern in train.checkpoint_activations:
+        _checkpoint_activations(model, pattern)
     if train.strategy == "fsdp" and ranks.many:
         _shard(model, ranks)
     return model
 
 
 def forward_of(model: nn.Module, train: Train, ranks: Ranks, device: torch.device) -> Callable[..., Any]:
-    """Return what the loop calls: the model, wrapped for many processes and compiled where asked."""
+    """Return what the loop calls: the model, wrapped for many processes and compiled where asked.
+
+    Raises:
+        SetupError: there is no compiler.
+    """
+    if train.compile and device.type == "cpu":
+        _find_compiler()
     forward: Any = model
     if ranks.many and train.strategy == "ddp":
         forward = nn.parallel.DistributedDataParallel(
@@ -47,6 +56,15 @@ def forward_of(model: nn.Module, train: Train, ranks: Ranks, device: torch.devic
             gradient_as_bucket_view=True,
         )
     return torch.compile(forward) if train.compile else forward
+
+
+def _find_compiler() -> None:
+    name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # as torch.compile chooses it
+    if shutil.which(name) is None:
+        raise SetupError(
+            f"train.compile: needs a C++ compiler on the CPU, found no {name!r}; install one, name it in CXX, or leave "
+            "train.compile out"
+        )
 
 
 @contextlib.contextmanager
@@ -75,44 +93,27 @@ def _refuse_unused(model: nn.Module) -> None:
         )
 
 
+def _share_norms(model: nn.Module) -> nn.Module:
+    for name, norm in model.named_modules():
+        if isinstance(norm, _BatchNorm) and type(norm).forward not in (_BatchNorm.forward, nn.SyncBatchNorm.forward):
+            raise ConfigError(
+                f"train.sync_batchnorm: {name} is a {type(norm).__name__}, which does more than a batch norm; "
+                "leave train.sync_batchnorm out"
+            )
+    if next(model.parameters()).device.type == "cpu":
+        return synchronised(model)  # torch's own refuses the CPU
+    shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return shared
+
+
 def _checkpoint_activations(model: nn.Module, pattern: str) -> None:
     names = [name for name, _ in model.named_modules() if name]
     chosen = fnmatch.filter(names, pattern)
     if not chosen:
         hint = did_you_mean(pattern, names) or f"; known: {listed(names, limit=8)}"
         raise ConfigError(f"train.checkpoint_activations: {pattern!r} matches no module of the model{hint}")
-    for name in chosen:
-        module = model.get_submodule(name)
-        module.forward = _forgetful(module)
-
-
-def _forgetful(module: nn.Module) -> Callable[..., Any]:
-    """Return a forward that keeps no activations and computes them again for the gradient (arXiv 1604.06174)."""
-    forward = module.forward
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        if not (module.training and torch.is_grad_enabled()):
-            return forward(*args, **kwargs)
-        return checkpoint(forward, *args, use_reentrant=False, context_fn=lambda: _contexts(module), **kwargs)
-
-    return run
-
-
-def _contexts(module: nn.Module) -> tuple[Any, Any]:
-    return contextlib.nullcontext(), _statistics_held(module)
-
-
-@contextlib.contextmanager
-def _statistics_held(module: nn.Module) -> Iterator[None]:
-    """Batch norm must not count a batch twice because its forward runs twice."""
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    before: list[dict[str, Tensor]] = [{k: b.clone() for k, b in m.named_buffers(recurse=False)} for m in norms]
-    try:
-        yield
-    finally:
-        for norm, buffers in zip(norms, before, strict=True):
-            for name, value in buffers.items():
-                norm.get_buffer(name).copy_(value)
+    for module in {model.get_submodule(name) for name in chosen}:
+        make_forgetful(module)
 
 
 def _shard(model: nn.Module, ranks: Ranks) -> None:

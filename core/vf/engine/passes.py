@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from vf.data.loader import DeadWorkerError
 from vf.data.sample import Batch
 from vf.engine.build import Training
+from vf.engine.log import Growing, line
 from vf.errors import RunError
 
 RESTARTS = 3
@@ -22,6 +22,7 @@ class Passes:
         self._training = training
         self._final_from = final_from
         self._restarts = 0
+        self._skipped = Growing(training.state.folder / SKIPPED)
         self._passes = self._begin()
 
     def _begin(self) -> Iterator[Batch]:
@@ -52,5 +53,4 @@ class Passes:
         state = self._training.state
         for problem in (p for batch in batches for p in batch.skipped):
             state.say(f"warning: step {state.step + 1}: skipped {problem}")
-            with (state.folder / SKIPPED).open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": state.step + 1, "problem": problem}, ensure_ascii=False) + "\n")
+            self._skipped.add(line({"step": state.step + 1, "problem": problem}))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,25 @@ class Saver(Callback):
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="vf-saver")
         self._writing: Future[None] | None = None
         self._saved: tuple[int, bool] | None = None
+        self._owed: list[Callable[[], None]] = []
+        """Writes the best checkpoint, while it is not on the disk."""
         self._time = time.monotonic()
 
     def overdue(self, state: State) -> bool:
         """Whether more than ``train.save_minutes`` have passed since the last save."""
         minutes = state.resolved.recipe.train.save_minutes
         return minutes is not None and time.monotonic() - self._time > 60 * minutes
+
+    def on_start(self, state: State) -> None:
+        """Move the links to where the process that saved this step would have, had it not been killed meanwhile."""
+        if not state.ranks.world.first:
+            return
+        folder = state.folder / CHECKPOINTS
+        with checkpoint.naming_the_disk(folder):
+            for name, step in (("last", state.step), ("best", state.best_step)):
+                target = folder / f"step_{step or 0:08d}"
+                if target.is_dir() and (folder / name).resolve() != target.resolve():
+                    checkpoint.point(folder, name, target)
 
     def step_done(self, state: State) -> None:
         """Save where it is time; the step's evaluation is over."""
@@ -62,7 +75,10 @@ class Saver(Callback):
         self._saved, self._time = (state.step, state.owes_evaluation), time.monotonic()
         if state.ranks.world.first:
             best = state.best_step == state.step
-            self._writing = self._writer.submit(self._write, state, state.step, tensors, trainer, best)
+            write = functools.partial(self._write, state, state.step, tensors, trainer, best)
+            first = [] if best else self._owed
+            self._owed = [write] if best else first
+            self._writing = self._writer.submit(_in_turn, [*first, write])
 
     def settle(self, *, final: bool) -> None:
         """Wait until what was copied is on the disk. A failure is said, or raised where it is the ``final`` save."""
@@ -72,7 +88,6 @@ class Saver(Callback):
         try:
             writing.result()
         except CheckpointError as error:
-            self._saved = None
             if final:
                 raise
             self._console.say(f"warning: {error}; tried again at the next save")
@@ -93,17 +108,27 @@ class Saver(Callback):
             checkpoint.point(folder, "last", written)
             if best:
                 checkpoint.point(folder, "best", written)
-            self._prune(folder, state.resolved.recipe.train.keep)
+                self._owed = []
+            _prune(written, state.resolved.recipe.train.keep)
 
-    def _prune(self, folder: Path, keep: int) -> None:
-        best = (folder / "best").resolve()
-        for old in sorted(folder.glob("step_*"))[:-keep]:
-            if old.resolve() != best:
-                shutil.rmtree(old)
+
+def _in_turn(writes: Sequence[Callable[[], None]]) -> None:
+    for write in writes:
+        write()
+
+
+def _prune(newest: Path, keep: int) -> None:
+    """Remove what is older than the ``keep`` newest; where a run began again before its end, the later ones stay."""
+    best = (newest.parent / "best").resolve()
+    known = [path for path in sorted(newest.parent.glob("step_*")) if path.name <= newest.name]
+    for old in known[:-keep]:
+        if old.resolve() != best:
+            checkpoint.remove(old)
 
 
 def _refuse_bad_weights(state: State) -> None:
-    tensors = [t for t in state.eval_model.state_dict().values() if t.is_floating_point() and t.numel()]
+    models = [state.model] if state.averaged is None else [state.model, state.averaged]
+    tensors = [t for m in models for t in m.state_dict().values() if t.is_floating_point() and t.numel()]
     sums = torch.stack([sharded.local(t).detach().float().sum() for t in tensors])
     [bad] = state.ranks.agree(int(not bool(sums.isfinite().all())))
     if bad:

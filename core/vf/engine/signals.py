@@ -40,6 +40,8 @@ class StopRequest:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.code:
+            return  # who has asked may ask again while this process ends: see :func:`ignore`
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -50,5 +52,12 @@ class StopRequest:
             if self._interrupted is not None and time.monotonic() - self._interrupted > 1:
                 raise KeyboardInterrupt
             self._interrupted = self._interrupted or time.monotonic()
-        self.code = max(self.code, CODES[given])
-        self.name = given.name
+        if CODES[given] >= self.code:
+            self.code, self.name = CODES[given], given.name
+
+
+def ignore() -> None:
+    """Leave a process that has stopped as asked its exit code, whatever is sent to it on its way out."""
+    if threading.current_thread() is threading.main_thread():
+        for number in CODES:
+            signal.signal(number, signal.SIG_IGN)

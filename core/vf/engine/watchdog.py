@@ -52,9 +52,11 @@ class Watchdog:
             f"(train.stall_timeout); go on with 'vf run train --resume {state.folder}'"
         )
         path = Path(state.folder) / f"stalled_rank_{rank}.txt"
-        with path.open("w", encoding="utf-8") as file:
-            print(line, file=file, flush=True)
-            faulthandler.dump_traceback(file, all_threads=True)
-        print(line, f"stack of rank {rank} in {path}:", sep="\n", file=sys.stderr, flush=True)  # noqa: T201
-        faulthandler.dump_traceback(sys.stderr, all_threads=True)
-        os._exit(STALLED)
+        try:
+            print(line, f"stack of rank {rank} in {path}:", sep="\n", file=sys.stderr, flush=True)  # noqa: T201
+            faulthandler.dump_traceback(sys.stderr, all_threads=True)
+            with path.open("w", encoding="utf-8") as file:
+                print(line, file=file, flush=True)
+                faulthandler.dump_traceback(file, all_threads=True)
+        finally:
+            os._exit(STALLED)  # also where the disk is full or nobody reads

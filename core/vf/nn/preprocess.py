@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as TF
 
+from vf.data.resize import resize_masks
 from vf.data.sample import Sample
+from vf.errors import ConfigError
 
 
 class Letterbox(nn.Module):
@@ -67,6 +69,11 @@ class Letterbox(nn.Module):
         if self.bgr:
             images = images.flip(1)
         padding = (0, self.size[1] - width, 0, self.size[0] - height)
+        if min(padding) < 0:  # padding by less than nothing would cut
+            raise ConfigError(
+                f"augment: gives images of up to {height}×{width} px (height × width), more than model.size "
+                f"{self.size[0]}×{self.size[1]}; make one smaller or the other larger"
+            )
         if any(padding):
             images = F.pad(images, padding, value=self.pad_value)
         x = images.to(self.mean.dtype)
@@ -87,6 +94,8 @@ class Letterbox(nn.Module):
 
 
 def _resized(value: object, size: list[int]) -> object:
-    if isinstance(value, tv_tensors.BoundingBoxes | tv_tensors.Mask):
-        return TF.resize(value, size, antialias=False)
+    if isinstance(value, tv_tensors.Mask) and value.ndim == 3:
+        return tv_tensors.Mask(resize_masks(value, (size[0], size[1])))
+    if isinstance(value, tv_tensors.BoundingBoxes | tv_tensors.Mask | tv_tensors.KeyPoints):
+        return TF.resize(value, size)
     return value

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vf import hookimpl
 from vf.protocols import DatasetConfig, MetricConfig, ModelConfig, TransformConfig
-from vf_det import data_configs, model_configs
+from vf_det import data_configs, metric_configs, model_configs, transform_configs
 
 VF_API = 1
 
@@ -20,30 +20,52 @@ def vf_models() -> Mapping[str, type[ModelConfig]]:
 
 @hookimpl
 def vf_datasets() -> Mapping[str, type[DatasetConfig]]:
-    """Generated shapes, and the three layouts that boxes come in."""
+    """Generated shapes, and the layouts that boxes, masks and label maps come in."""
     return {
         "shapes": data_configs.Shapes,
         "coco": data_configs.Coco,
         "voc": data_configs.Voc,
         "yolo": data_configs.Yolo,
+        "csv": data_configs.Csv,
+        "images": data_configs.Images,
+        "lvis": data_configs.Lvis,
+        "coco_panoptic": data_configs.CocoPanoptic,
+        "coco_stuff": data_configs.CocoStuff,
+        "cityscapes": data_configs.Cityscapes,
     }
 
 
 @hookimpl
 def vf_transforms() -> Mapping[str, type[TransformConfig]]:
-    """What torchvision has not: transforms that join images."""
+    """What torchvision has not, or has in another form."""
     return {
-        "mosaic": data_configs.Mosaic,
-        "mixup": data_configs.Mixup,
-        "random_affine": data_configs.RandomAffine,
-        "hsv_jitter": data_configs.HsvJitter,
+        "mosaic": transform_configs.Mosaic,
+        "mixup": transform_configs.Mixup,
+        "copy_paste": transform_configs.CopyPaste,
+        "random_affine": transform_configs.RandomAffine,
+        "hsv_jitter": transform_configs.HsvJitter,
+        "photometric_distortion": transform_configs.PhotometricDistortion,
+        "expand": transform_configs.Expand,
+        "min_iou_crop": transform_configs.MinIouCrop,
+        "resize_scales": transform_configs.ResizeScales,
+        "rand_resize_crop": transform_configs.RandResizeCrop,
+        "pad_to": transform_configs.PadTo,
+        "albumentations": transform_configs.Albumentations,
     }
 
 
 @hookimpl
 def vf_metrics() -> Mapping[str, type[MetricConfig]]:
-    """Average precision."""
-    return {"coco_ap": data_configs.CocoAP}
+    """Average precision as the benchmarks count it, panoptic quality, and what the mistakes are."""
+    return {
+        "coco_ap": metric_configs.CocoAP,
+        "voc_ap": metric_configs.VocAP,
+        "lvis_ap": metric_configs.LvisAP,
+        "cityscapes_ap": metric_configs.CityscapesAP,
+        "panoptic_quality": metric_configs.PanopticQuality,
+        "confusion_matrix": metric_configs.ConfusionMatrix,
+        "error_analysis": metric_configs.ErrorAnalysis,
+    }
 
 
 @hookimpl

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import tv_tensors
 
+from vf.data.follow import IGNORE, maps_of
 from vf.data.sample import Sample
-from vf_det.data.geometry import labels_of, uniform
+from vf_det.data.geometry import image_of, labels_of, pixels_of, uniform
 
 GREY = (114, 114, 114)
 
@@ -61,25 +62,41 @@ class RandomAffine:
 def warp(sample: Sample, matrix: NDArray[np.float64], *, smallest: float) -> Sample:
     """Apply a 2×3 matrix (new = M·[x, y, 1] in pixel coordinates, corners of pixels) to image and labels."""
     height, width = sample.size
-    pixels = sample.image.as_subclass(Tensor).permute(1, 2, 0).contiguous().numpy()
     # OpenCV counts from pixel centres, boxes from pixel corners.
     centred = matrix.copy()
     centred[:, 2] += matrix[:, :2] @ np.array([0.5, 0.5]) - 0.5
-    warped = cv2.warpAffine(pixels, centred, (width, height), flags=cv2.INTER_LINEAR, borderValue=GREY)
-    image = tv_tensors.Image(torch.from_numpy(warped).permute(2, 0, 1))
+    warped = cv2.warpAffine(pixels_of(sample.image), centred, (width, height), flags=cv2.INTER_LINEAR, borderValue=GREY)
+    image = image_of(np.asarray(warped, np.uint8))
     if "boxes" not in sample.target:
         return Sample(image, sample.target, sample.id)
     boxes = moved_boxes(sample.target["boxes"].as_subclass(Tensor), matrix)
     masks = _warp_masks(sample.target.get("masks"), centred, (width, height))
-    return Sample(image, labels_of(sample, boxes, sample.size, smallest=smallest, masks=masks), sample.id)
+    points = sample.target.get("keypoints")
+    if points is not None:
+        points = moved_points(points.as_subclass(Tensor), matrix)
+    target = labels_of(sample, boxes, sample.size, smallest=smallest, masks=masks, points=points)
+    for key, value in maps_of(target).items():
+        target[key] = tv_tensors.Mask(torch.from_numpy(_warp_map(value.numpy(), centred)).to(value.dtype))
+    return Sample(image, target, sample.id)
 
 
 def moved_boxes(boxes: Tensor, matrix: NDArray[np.float64]) -> Tensor:
     """Return the upright boxes [N,4] around the four moved corners of each box."""
-    corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2).to(torch.float64)
+    moved = moved_points(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2), matrix)
+    return torch.cat([moved.amin(1), moved.amax(1)], 1)
+
+
+def moved_points(points: Tensor, matrix: NDArray[np.float64]) -> Tensor:
+    """Return points [...,2], x and y, after a 2×3 matrix."""
     linear, move = torch.from_numpy(matrix[:, :2].copy()), torch.from_numpy(matrix[:, 2].copy())
-    moved = corners @ linear.T + move
-    return torch.cat([moved.amin(1), moved.amax(1)], 1).to(boxes.dtype)
+    return (points.to(torch.float64) @ linear.T + move).to(points.dtype)
+
+
+def _warp_map(values: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[np.int16]:
+    height, width = values.shape
+    cells = values.astype(np.int16)
+    warped = cv2.warpAffine(cells, matrix, (width, height), flags=cv2.INTER_NEAREST, borderValue=IGNORE)
+    return np.asarray(warped, np.int16)
 
 
 def _warp_masks(masks: Any, matrix: NDArray[np.float64], shape: tuple[int, int]) -> Tensor | None:

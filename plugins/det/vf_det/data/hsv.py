@@ -6,11 +6,9 @@ import attrs
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
-from torchvision import tv_tensors
 
 from vf.data.sample import Sample
-from vf_det.data.geometry import uniform
+from vf_det.data.geometry import image_of, pixels_of, uniform
 
 
 class HsvJitter:
@@ -28,8 +26,7 @@ class HsvJitter:
         if float(torch.rand(())) >= self._p:
             return sample
         hue, saturation, value = (uniform(-m, m) * int(torch.randint(2, ())) for m in self._most)
-        pixels = sample.image.as_subclass(Tensor).permute(1, 2, 0).contiguous().numpy()
-        hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
+        hsv = cv2.cvtColor(pixels_of(sample.image), cv2.COLOR_RGB2HSV)
         steps = np.arange(256)
         tables = (
             (steps + round(hue * 180)) % 180,
@@ -38,5 +35,4 @@ class HsvJitter:
         )
         table = np.stack(tables, 1).astype(np.uint8)[None]
         changed = cv2.cvtColor(cv2.LUT(hsv, table), cv2.COLOR_HSV2RGB)
-        image = tv_tensors.Image(torch.from_numpy(changed).permute(2, 0, 1))
-        return attrs.evolve(sample, image=image)
+        return attrs.evolve(sample, image=image_of(np.asarray(changed, np.uint8)))

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from vf.data.sample import Sample
-from vf_det.data.geometry import join, labels_of, uniform
+from vf_det.data.geometry import Window, image_of, join, labels_of, pixels_of, uniform
 
 GREY = 114
 
@@ -58,11 +58,10 @@ class Mosaic:
             right, below = bool(quarter % 2), bool(quarter // 2)
             window = (x if right else 0, y if below else 0, width if right else x, height if below else y)
             targets.append(self._lay(canvas, source, window, right=right, below=below))
-        image = tv_tensors.Image(torch.from_numpy(canvas).permute(2, 0, 1))
-        return Sample(image, join(targets, self._size), sample.id)
+        return Sample(image_of(canvas), join(targets, self._size), sample.id)
 
     def _lay(
-        self, canvas: NDArray[np.uint8], source: Sample, window: tuple[int, int, int, int], *, right: bool, below: bool
+        self, canvas: NDArray[np.uint8], source: Sample, window: Window, *, right: bool, below: bool
     ) -> dict[str, Any]:
         """Draw one source into its window, its inner corner at the meeting point; return its moved labels."""
         height, width = source.size
@@ -92,25 +91,26 @@ class Mixup:
         other = pick()
         if len(other.target["boxes"]) == 0:
             return sample
-        height, width = sample.size
-        ratio = min(height / other.size[0], width / other.size[1]) * uniform(*self._scale)
-        spare = (width - other.size[1] * ratio, height - other.size[0] * ratio)
-        left, top = (round(uniform(min(0.0, s), max(0.0, s))) for s in spare)
-        place, window = _Place(ratio, left, top), (0, 0, width, height)
-        canvas = np.full((height, width, 3), GREY, np.uint8)
-        paste(canvas, other.image, place, window)
-        pixels = cv2.addWeighted(_pixels(sample.image), 0.5, canvas, 0.5, 0)
-        image = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
-        added = moved_labels(other, place, sample.size, window, smallest=self._smallest)
-        return Sample(image, join([sample.target, added], sample.size), sample.id)
+        other = place_in(other, sample.size, scale=self._scale, smallest=self._smallest)
+        pixels = cv2.addWeighted(pixels_of(sample.image), 0.5, pixels_of(other.image), 0.5, 0)
+        return Sample(
+            image_of(np.asarray(pixels, np.uint8)), join([sample.target, other.target], sample.size), sample.id
+        )
 
 
-def _pixels(image: Tensor) -> NDArray[np.uint8]:
-    array: NDArray[np.uint8] = image.as_subclass(Tensor).permute(1, 2, 0).contiguous().numpy()
-    return array
+def place_in(sample: Sample, size: tuple[int, int], *, scale: tuple[float, float], smallest: float) -> Sample:
+    """Zoom an image at random, beside the fit into ``size``, and cut or pad it to that at a random place."""
+    height, width = size
+    ratio = min(height / sample.size[0], width / sample.size[1]) * uniform(*scale)
+    spare = (width - sample.size[1] * ratio, height - sample.size[0] * ratio)
+    left, top = (round(uniform(min(0.0, s), max(0.0, s))) for s in spare)
+    place, window = _Place(ratio, left, top), (0, 0, width, height)
+    canvas = np.full((height, width, 3), GREY, np.uint8)
+    paste(canvas, sample.image, place, window)
+    return Sample(image_of(canvas), moved_labels(sample, place, size, window, smallest=smallest), sample.id)
 
 
-def paste(canvas: NDArray[np.uint8], image: Tensor, place: _Place, window: tuple[int, int, int, int]) -> None:
+def paste(canvas: NDArray[np.uint8], image: Tensor, place: _Place, window: Window) -> None:
     """Scale and draw only what lies in ``window`` (x1, y1, x2, y2), by one warp of the source's pixels."""
     height, width = image.shape[-2:]
     x1, y1 = max(window[0], place.left), max(window[1], place.top)
@@ -122,29 +122,31 @@ def paste(canvas: NDArray[np.uint8], image: Tensor, place: _Place, window: tuple
     sx1, sy1 = int((x1 - place.left) / place.ratio), int((y1 - place.top) / place.ratio)
     sx2 = min(width, max(sx1 + 1, int(np.ceil((x2 - place.left) / place.ratio))))
     sy2 = min(height, max(sy1 + 1, int(np.ceil((y2 - place.top) / place.ratio))))
-    part = _pixels(image[:, sy1:sy2, sx1:sx2])
+    part = pixels_of(image[:, sy1:sy2, sx1:sx2])
     cv2.resize(part, (x2 - x1, y2 - y1), dst=canvas[y1:y2, x1:x2], interpolation=cv2.INTER_LINEAR)
 
 
 def moved_labels(
-    source: Sample, place: _Place, size: tuple[int, int], window: tuple[int, int, int, int], *, smallest: float
+    source: Sample, place: _Place, size: tuple[int, int], window: Window, *, smallest: float
 ) -> dict[str, Any]:
     """Return the labels of a source that was pasted into ``window``."""
-    offset = torch.tensor([place.left, place.top, place.left, place.top])
-    boxes = source.target["boxes"].as_subclass(Tensor) * place.ratio + offset
-    inside = torch.tensor([window[0], window[1], window[0], window[1]])
+    corner = torch.tensor([place.left - window[0], place.top - window[1]])
+    boxes = source.target["boxes"].as_subclass(Tensor) * place.ratio + corner.repeat(2)
     masks = _moved_masks(source, place, size, window) if "masks" in source.target else None
+    points = source.target.get("keypoints")
+    if points is not None:
+        points = points.as_subclass(Tensor) * place.ratio + corner
     # Cut at the window first, then say where the window lies.
-    moved = labels_of(
-        source, boxes - inside, (window[3] - window[1], window[2] - window[0]), smallest=smallest, masks=masks
-    )
-    moved["boxes"] = tv_tensors.BoundingBoxes(
-        moved["boxes"].as_subclass(Tensor) + inside, format="XYXY", canvas_size=size
-    )
+    inner = (window[3] - window[1], window[2] - window[0])
+    moved = labels_of(source, boxes, inner, smallest=smallest, masks=masks, points=points)
+    for key, kind in (("boxes", tv_tensors.BoundingBoxes), ("keypoints", tv_tensors.KeyPoints)):
+        if isinstance(moved.get(key), kind):
+            inside = torch.tensor(window[:2]).repeat(moved[key].shape[-1] // 2)
+            moved[key] = tv_tensors.wrap(moved[key].as_subclass(Tensor) + inside, like=moved[key], canvas_size=size)
     return moved
 
 
-def _moved_masks(source: Sample, place: _Place, size: tuple[int, int], window: tuple[int, int, int, int]) -> Tensor:
+def _moved_masks(source: Sample, place: _Place, size: tuple[int, int], window: Window) -> Tensor:
     masks = source.target["masks"].as_subclass(Tensor)
     out = torch.zeros(len(masks), *size, dtype=masks.dtype)
     height, width = source.size

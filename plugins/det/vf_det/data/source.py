@@ -4,32 +4,58 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
+import posixpath
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
+from numpy.typing import NDArray
 
-from vf.data.annotations import Annotations
+from vf.data.annotations import Annotations, Ragged, Row
 from vf.data.decode import IMAGE_SUFFIXES
+from vf.data.storage import Folder, Storage
 from vf.errors import DataError
 
 MOST = 20
 """Lines of one report; the rest is counted."""
 
 Box = tuple[float, float, float, float]
-Row = tuple[Box, int, bool, float]
-"""XYXY box, class index, crowd, area (NaN: width times height)."""
+
+__all__ = ["Box", "Part", "Problems", "Row", "Source", "Tallies"]
+
+
+def _storage(place: Path | Storage) -> Storage:
+    return Folder(place) if isinstance(place, Path) else place
 
 
 @attrs.frozen(eq=False)
 class Part:
-    """One split as read."""
+    """One split as read, N images."""
 
-    images: Path
-    """Folder that the names are relative to."""
+    images: Storage = attrs.field(converter=_storage)
+    """Where the names of the annotations lie."""
     annotations: Annotations
+    image_ids: NDArray[Any] | None = None
+    """[N] ids of the images in the data's own files, whole numbers or texts."""
+    lists: Mapping[str, Ragged] = attrs.field(factory=dict)
+    """Numbers for each image, by the key of the target under which they come."""
+    by_class: Mapping[str, NDArray[Any]] = attrs.field(factory=dict)
+    """[C] a number for each class, by the key of the target under which objects carry it."""
+    marks_difficult: bool = False
+    """Whether the format knows difficult objects."""
+    labelled: bool = True
+    """Whether anybody looked for objects; if not, a model can be applied but not measured."""
+
+    def select(self, images: Sequence[int]) -> Part:
+        """Return some of the images, in the order that is given."""
+        return attrs.evolve(
+            self,
+            annotations=self.annotations.select(images),
+            image_ids=None if self.image_ids is None else self.image_ids[list(images)],
+            lists={key: ragged.select(images) for key, ragged in self.lists.items()},
+        )
 
 
 @attrs.frozen(eq=False)
@@ -43,6 +69,11 @@ class Source:
     """What is only of interest to someone who checks the data: tiny boxes and the like."""
     normalised: bool = False
     """Whether boxes are parts of the image's size instead of pixels."""
+    stuff: tuple[str, ...] = ()
+    keypoints: tuple[str, ...] = ()
+    category_ids: tuple[int, ...] = ()
+    """These three: as in vf.DatasetInfo."""
+    palette: tuple[tuple[int, int, int], ...] | None = None
 
 
 class Problems:
@@ -129,31 +160,43 @@ def check_box(
 
 def finite(values: Iterable[object]) -> bool:
     """Whether all are numbers, neither infinite nor NaN."""
-    return all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in values)
+    for value in values:  # a generator takes up to twice as long, and this is asked of every box
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+            return False
+    return True
 
 
-def list_images(folder: Path) -> dict[str, str]:
+def list_images(images: Storage, folder: str = "") -> dict[str, str]:
     """Return stem -> file name of the images right in a folder, sorted; empty where there is no folder."""
-    if not folder.is_dir():
-        return {}
-    names = sorted(entry.name for entry in os.scandir(folder))
-    return {Path(n).stem: n for n in names if Path(n).suffix.lower() in IMAGE_SUFFIXES}
+    found = {}
+    for name in images.files(folder):
+        stem, suffix = posixpath.splitext(name)
+        if suffix.lower() in IMAGE_SUFFIXES:
+            found[stem] = name
+    return found
+
+
+def walk_images(images: Storage, folder: str = "") -> list[str]:
+    """Return the names of the images in a folder and in those below it, sorted."""
+    found = [posixpath.join(folder, name) for name in list_images(images, folder).values()]
+    for below in images.folders(folder):
+        found += walk_images(images, posixpath.join(folder, below))
+    return sorted(found)
 
 
 class FileIndex:
     """Answers whether files exist, with one listing for each folder."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._listed: dict[Path, set[str]] = {}
+    def __init__(self, images: Storage) -> None:
+        self._images = images
+        self._listed: dict[str, set[str]] = {}
 
     def has(self, name: str) -> bool:
-        """Whether ``name`` exists under the root."""
-        folder, base = os.path.split(os.path.join(self._root, name))
-        if Path(folder) not in self._listed:
-            exists = os.path.isdir(folder)
-            self._listed[Path(folder)] = {e.name for e in os.scandir(folder)} if exists else set()
-        return base in self._listed[Path(folder)]
+        """Whether there is such a file."""
+        folder, base = posixpath.split(name)
+        if folder not in self._listed:
+            self._listed[folder] = set(self._images.files(folder))
+        return base in self._listed[folder]
 
 
 def hold_out(names: Sequence[str], part: float) -> set[str]:
@@ -175,11 +218,8 @@ def with_val(parts: Mapping[str, Part], holdout: float) -> tuple[dict[str, Part]
     names = [train.annotations.name(i) for i in range(len(train.annotations))]
     chosen = hold_out(names, holdout)
     cut = {
-        split: attrs.evolve(train, annotations=train.annotations.select(images))
-        for split, images in {
-            "train": [i for i, name in enumerate(names) if name not in chosen],
-            "val": [i for i, name in enumerate(names) if name in chosen],
-        }.items()
+        "train": train.select([i for i, name in enumerate(names) if name not in chosen]),
+        "val": train.select([i for i, name in enumerate(names) if name in chosen]),
     }
     note = f"there is no val split: {len(chosen)} of {len(names)} images are held out for it, chosen by hash"
     return {**cut, **{split: part for split, part in parts.items() if split not in cut}}, [note]
@@ -198,6 +238,8 @@ def empty_notes(parts: Mapping[str, Part]) -> list[str]:
     notes = []
     for split, part in parts.items():
         empty = int((part.annotations.counts == 0).sum())
-        if empty:
+        if not part.labelled:
+            notes.append(f"{split}: has no labels: it can be predicted, not measured")
+        elif empty:
             notes.append(f"{split}: kept {empty} of {len(part.annotations)} images without objects")
     return notes

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
+import posixpath
+from collections.abc import Mapping, Sequence
 from xml.parsers import expat
 
 import attrs
 import numpy as np
 
 from vf.data.annotations import Builder
+from vf.data.storage import Joined, Storage
 from vf.errors import DataError, did_you_mean, listed
 from vf_det.data.source import (
     Box,
@@ -47,49 +48,134 @@ class Page:
     objects: list[Thing] = attrs.field(factory=list)
 
 
-def read(root: Path, *, classes: tuple[str, ...], keep_difficult: bool, holdout: float) -> Source:
-    """Read a folder in VOC's layout; DataError with one line for each mistake."""
+@attrs.frozen(eq=False)
+class Year:
+    """One folder in VOC's layout: a year of the challenge, or a data set by itself."""
+
+    name: str
+    """Seen from the root of the data set; empty: that root."""
+    root: Storage
+    folder: str
+    """Of the images."""
+    images: Mapping[str, str]
+    """Stem -> file name."""
+
+    annotations: Storage
+
+    def page(self, stem: str) -> str:
+        """The XML file of an image, for messages."""
+        return self.annotations.where(f"{stem}.xml")
+
+
+Member = tuple[str, str]
+"""Year and stem of an image."""
+
+
+def read(
+    root: Storage, *, lists: Mapping[str, Sequence[str]], classes: tuple[str, ...], keep_difficult: bool, holdout: float
+) -> Source:
+    """Read one folder in VOC's layout, or several of them; DataError with one line for each mistake.
+
+    Args:
+        root: a folder or zip in VOC's layout, or one that holds such as VOC2007 and VOC2012.
+        lists: split -> YEAR/LIST or LIST, names of files in ImageSets/Main; all empty: looked for.
+        classes: names in order; empty: those in the labels, sorted.
+        keep_difficult: train on difficult objects too.
+        holdout: part of train to validate on where there is no val.
+    """
     problems, tallies = Problems(), Tallies()
-    stems = _splits(root)
-    folder = next(
-        (root / n for n in ("JPEGImages", "images", "Annotations") if list_images(root / n)), root / "JPEGImages"
-    )
-    images = list_images(folder)
-    pages = {s: _page(root / "Annotations" / f"{s}.xml", problems) for s in sorted(set().union(*stems.values()))}
-    if not pages:
-        raise DataError(f"{root}: holds no images: no *.xml in {root / 'Annotations'}")
+    members = _given(root, lists) if any(lists.values()) else _found(root)
+    years = {name: _year(root, name) for name in dict.fromkeys(year for all_ in members.values() for year, _ in all_)}
+    wanted = sorted(set().union(*members.values()))
+    if not wanted:
+        raise DataError(f"{root.where()}: holds no images: no *.xml in {root.where('Annotations')}")
+    pages = {member: _page(years[member[0]], member[1], problems) for member in wanted}
     names = classes or tuple(sorted({t.name for p in pages.values() if p for t in p.objects}))
-    check_classes(names, str(root / "Annotations") if not classes else "data.classes", problems)
-    _none_known(root, pages, names)
-    rows = {s: _rows(root / "Annotations" / f"{s}.xml", p, names, problems, tallies) for s, p in pages.items() if p}
-    for stem, page in pages.items():
-        if page and stem not in images:
-            problems.add(
-                f"{root / 'Annotations' / stem}.xml: its image {page.filename or stem!r} is not in {folder}",
-                cause=folder,
-            )
+    where = next(iter(years.values())).root.where("Annotations")
+    check_classes(names, where if not classes else "data.classes", problems)
+    _none_known(years, pages, names)
+    rows = {m: _rows(years[m[0]].page(m[1]), m[1], p, names, problems, tallies) for m, p in pages.items() if p}
+    for (year, stem), page in pages.items():
+        if page and stem not in years[year].images:
+            missing, folder = page.filename or stem, years[year].root.where(years[year].folder)
+            problems.add(f"{years[year].page(stem)}: its image {missing!r} is not in {folder}", cause=folder)
     problems.raise_any()
-    parts = {}
-    for split, members in stems.items():
-        builder = Builder()
-        for stem in members:
-            builder.add(images[stem], rows[stem])
-        parts[split] = Part(folder, builder.freeze())
+    parts = {split: _part(years, pages, rows, chosen) for split, chosen in members.items()}
     parts, notes = with_val(parts, holdout)
     if keep_difficult and "train" in parts:
         parts["train"] = _all_easy(parts["train"])
-    notes += _unlabelled(root, folder, images)
+    notes += [line for year in years.values() for line in _unlabelled(year)]
     return Source(
         names, parts, (*notes, *tallies.notes.lines(), *empty_notes(parts)), remarks=tuple(tallies.remarks.lines())
     )
 
 
-def _none_known(root: Path, pages: Mapping[str, Page | None], names: tuple[str, ...]) -> None:
+def _given(root: Storage, lists: Mapping[str, Sequence[str]]) -> dict[str, list[Member]]:
+    """Return the images of the lists that the user names."""
+    members: dict[str, list[Member]] = {}
+    for split, names in lists.items():
+        for name in names:
+            year, stem = posixpath.split(name)
+            file = posixpath.join(year, "ImageSets/Main", f"{stem}.txt")
+            place = root.within(year) if year else root
+            if not place.has(f"ImageSets/Main/{stem}.txt"):
+                line = f"{root.where(file)}: no such list; data.{split} names lists as YEAR/LIST, like VOC2007/trainval"
+                raise DataError(line)
+            members.setdefault(split, []).extend((year, s) for s in _listed(place, f"ImageSets/Main/{stem}.txt"))
+    return {split: list(dict.fromkeys(chosen)) for split, chosen in members.items()}
+
+
+def _found(root: Storage) -> dict[str, list[Member]]:
+    """Return the images of each split, from the lists of the root or of the years in it."""
+    years = (
+        [""] if root.has_folder("Annotations") else [y for y in root.folders() if root.has_folder(f"{y}/Annotations")]
+    )
+    members: dict[str, list[Member]] = {}
+    for year in years or [""]:
+        for split, stems in _splits(root.within(year) if year else root).items():
+            members.setdefault(split, []).extend((year, stem) for stem in stems)
+    return {split: members[split] for split in ("train", "val", "test") if members.get(split)}
+
+
+def _year(root: Storage, name: str) -> Year:
+    place = root.within(name) if name else root
+    folders = {folder: list_images(place.within(folder)) for folder in ("JPEGImages", "images", "Annotations")}
+    folder = next((folder for folder, images in folders.items() if images), "JPEGImages")
+    return Year(name, place, folder, folders[folder], place.within("Annotations"))
+
+
+def _part(
+    years: Mapping[str, Year],
+    pages: Mapping[Member, Page | None],
+    rows: Mapping[Member, tuple[list[Row], list[bool]]],
+    members: Sequence[Member],
+) -> Part:
+    """Lay a split flat; with several years, names begin with the year."""
+    keys = {name: name.replace("/", "_") for name in years}
+    builder = Builder(difficult=True)
+    for year, stem in members:
+        file = years[year].images[stem]
+        page = pages[year, stem]
+        size = _size(page) if page else None
+        boxes, difficult = rows[year, stem]
+        builder.add(
+            posixpath.join(keys[year], file) if len(years) > 1 else file,
+            boxes,
+            size=(int(size[1]), int(size[0])) if size else None,
+            difficult=difficult,
+        )
+    places = {keys[name]: year.root.within(year.folder) for name, year in years.items()}
+    images = Joined(places) if len(years) > 1 else next(iter(places.values()))
+    return Part(images, builder.freeze(), marks_difficult=True)
+
+
+def _none_known(years: Mapping[str, Year], pages: Mapping[Member, Page | None], names: tuple[str, ...]) -> None:
     """Raise DataError where the list is that of other data, once instead of for each class."""
-    labels = [(f"{stem}.xml:{thing.line}", thing.name) for stem, p in pages.items() if p for thing in p.objects]
-    if labels and not any(name in names for _, name in labels):
-        found = listed(sorted({name for _, name in labels}))
-        where = root / "Annotations" / labels[0][0]
+    labels = [(member, thing) for member, p in pages.items() if p for thing in p.objects]
+    if labels and not any(thing.name in names for _, thing in labels):
+        found = listed(sorted({thing.name for _, thing in labels}))
+        (year, stem), thing = labels[0]
+        where = f"{years[year].page(stem)}:{thing.line}"
         raise DataError(f"{where}: no class of the labels ({found}) is in data.classes ({listed(names)})")
 
 
@@ -98,35 +184,41 @@ def _all_easy(part: Part) -> Part:
     return attrs.evolve(part, annotations=attrs.evolve(flat, crowd=np.zeros_like(flat.crowd)))
 
 
-def _unlabelled(root: Path, folder: Path, images: dict[str, str]) -> list[str]:
+def _unlabelled(year: Year) -> list[str]:
     """Count images that have no XML file; they are left out, because nobody said that they are empty."""
-    stems = {p.stem for p in (root / "Annotations").glob("*.xml")}
-    bare = [name for stem, name in images.items() if stem not in stems]
-    return (
-        [f"{len(bare)} images in {folder.name} have no XML file and are left out, the first {bare[0]}"] if bare else []
-    )
+    stems = set(_stems(year.root))
+    bare = [name for stem, name in year.images.items() if stem not in stems]
+    folder = posixpath.join(year.name, year.folder)
+    return [f"{len(bare)} images in {folder} have no XML file and are left out, the first {bare[0]}"] if bare else []
 
 
-def _splits(root: Path) -> dict[str, list[str]]:
+def _splits(root: Storage) -> dict[str, list[str]]:
     """Return the stems of each split."""
-    lists = {s: root / "ImageSets" / "Main" / f"{s}.txt" for s in ("train", "val", "test", "trainval")}
-    found = {s: _listed(root, file) for s, file in lists.items() if file.is_file()}
+    lists = {s: f"ImageSets/Main/{s}.txt" for s in ("train", "val", "test", "trainval")}
+    found = {s: _listed(root, file) for s, file in lists.items() if root.has(file)}
     trainval = found.pop("trainval", None)
     if "train" not in found and trainval:
         found["train"] = [s for s in trainval if s not in set(found.get("val", ()))]
-    if not found:
-        found = {"train": sorted(p.stem for p in (root / "Annotations").glob("*.xml"))}
-    return {s: found[s] for s in ("train", "val", "test") if found.get(s)}
+    return found or {"train": _stems(root)}
 
 
-def _listed(root: Path, file: Path) -> list[str]:
+def _stems(root: Storage) -> list[str]:
+    return sorted(posixpath.splitext(name)[0] for name in root.files("Annotations") if name.endswith(".xml"))
+
+
+def _listed(root: Storage, file: str) -> list[str]:
     """Return the names in a list of images; the lists of one class have a 1, 0 or -1 after each."""
-    lines = [line.strip() for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines()]
-    return [n if (root / "Annotations" / f"{n}.xml").is_file() else n.split()[0] for n in lines if n]
+    lines = [line.strip() for line in root.read(file).decode("utf-8-sig", errors="replace").splitlines()]
+    known = set(_stems(root))
+    return [n if n in known else n.split()[0] for n in lines if n]
 
 
-def _page(path: Path, problems: Problems) -> Page | None:
+def _page(year: Year, stem: str, problems: Problems) -> Page | None:
     """Parse one file with the line of each object; None where it is missing or not XML."""
+    path, name = year.page(stem), f"{stem}.xml"
+    if not year.annotations.has(name):
+        problems.add(f"{path}: no such file; it is listed in ImageSets/Main")
+        return None
     parser, page = expat.ParserCreate(), Page()
     stack: list[str] = []
     text: list[str] = []
@@ -144,10 +236,7 @@ def _page(path: Path, problems: Problems) -> Page | None:
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = text.append
     try:
-        parser.Parse(path.read_bytes(), True)
-    except FileNotFoundError:
-        problems.add(f"{path}: no such file; it is listed in ImageSets/Main")
-        return None
+        parser.Parse(year.annotations.read(name), True)
     except expat.ExpatError as error:
         problems.add(f"{path}:{error.lineno}: not valid XML: {expat.ErrorString(error.code)}")
         return None
@@ -168,7 +257,10 @@ def _take(page: Page, where: tuple[str, ...], text: str) -> None:
             page.objects[-1].corners[key] = text
 
 
-def _rows(path: Path, page: Page, names: tuple[str, ...], problems: Problems, tallies: Tallies) -> list[Row]:
+def _rows(
+    path: str, stem: str, page: Page, names: tuple[str, ...], problems: Problems, tallies: Tallies
+) -> tuple[list[Row], list[bool]]:
+    """Return the objects, and which are difficult; these count as crowds too: for training they are left out."""
     rows: list[Row] = []
     size = _size(page)
     for thing in page.objects:
@@ -180,10 +272,10 @@ def _rows(path: Path, page: Page, names: tuple[str, ...], problems: Problems, ta
             )
             continue
         box = _box(thing, where, problems)
-        box = check_box(box, path.stem, size, tallies) if box else None
+        box = check_box(box, stem, size, tallies) if box else None
         if box:
             rows.append((box, names.index(thing.name), thing.difficult, math.nan))
-    return rows
+    return rows, [crowd for _, _, crowd, _ in rows]
 
 
 def _size(page: Page) -> tuple[float, float] | None:

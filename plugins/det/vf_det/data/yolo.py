@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 from typing import Any
 
 import attrs
 import yaml
 
 from vf.data.annotations import Builder
+from vf.data.storage import Storage
 from vf.errors import DataError, listed
 from vf_det.data import yolo_files
 from vf_det.data.source import (
+    FileIndex,
     Part,
     Problems,
     Row,
@@ -31,30 +32,31 @@ from vf_det.data.source import (
 class Reading:
     """State of reading one data set."""
 
-    root: Path
+    root: Storage
     names: tuple[str, ...]
     problems: Problems = attrs.field(factory=Problems)
     tallies: Tallies = attrs.field(factory=Tallies)
+    index: FileIndex = attrs.field(default=attrs.Factory(lambda self: FileIndex(self.root), takes_self=True))
     images: int = 0
     labelled: int = 0
     first: tuple[str, str] | None = None
     """The first image without a label file, and where that was looked for; relative to the root."""
 
 
-def read(root: Path, *, names: tuple[str, ...], holdout: float) -> Source:
+def read(root: Storage, *, names: tuple[str, ...], holdout: float) -> Source:
     """Read a folder; DataError with one line for each mistake."""
     described = _description(root)
     splits = yolo_files.splits(root, described)
     if not any(splits.values()):
-        raise DataError(f"{root}: holds no images: none in images/, images/train/ or train/images/")
+        raise DataError(f"{root.where()}: holds no images: none in images/, images/train/ or train/images/")
     reading = Reading(root, names or _names(root, described))
-    check_classes(reading.names, f"{root}: data.names", reading.problems)
+    check_classes(reading.names, f"{root.where()}: data.names", reading.problems)
     rows = {s: {image: _rows(reading, image) for image in images} for s, images in splits.items()}
     if reading.labelled == 0 and reading.first:
         image, label = reading.first
         count = reading.images
         reading.problems.add(
-            f"{root}: looked for labels at {label} (from {image}): not found for {count} of {count} images"
+            f"{root.where()}: looked for labels at {label} (from {image}): not found for {count} of {count} images"
         )
     _orphans(reading, {image for images in splits.values() for image in images})
     reading.problems.raise_any()
@@ -69,20 +71,20 @@ def read(root: Path, *, names: tuple[str, ...], holdout: float) -> Source:
     )
 
 
-def _part(root: Path, entries: dict[str, list[Row]]) -> Part:
+def _part(root: Storage, entries: dict[str, list[Row]]) -> Part:
     builder = Builder()
     for image, rows in entries.items():
         builder.add(image, rows)
     return Part(root, builder.freeze())
 
 
-def _description(root: Path) -> dict[str, Any]:
+def _description(root: Storage) -> dict[str, Any]:
     for name in ("data.yaml", "dataset.yaml"):
-        file = root / name
-        if not file.is_file():
+        file = root.where(name)
+        if not root.has(name):
             continue
         try:
-            data = yaml.safe_load(file.read_text(encoding="utf-8"))
+            data = yaml.safe_load(root.read(name).decode())
         except yaml.YAMLError as error:
             raise DataError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
         if not isinstance(data, dict):
@@ -91,7 +93,7 @@ def _description(root: Path) -> dict[str, Any]:
     return {}
 
 
-def _names(root: Path, described: dict[str, Any]) -> tuple[str, ...]:
+def _names(root: Storage, described: dict[str, Any]) -> tuple[str, ...]:
     names = described.get("names")
     if isinstance(names, dict):
         expected = list(range(len(names)))
@@ -104,29 +106,26 @@ def _names(root: Path, described: dict[str, Any]) -> tuple[str, ...]:
         raise DataError(
             f"{described['_file']}: names: expected a list of class names, got {type(names).__name__} {names!r}"
         )
-    file = root / "classes.txt"
-    if not file.is_file():
+    if not root.has("classes.txt"):
         raise DataError(
-            f"{root}: no class names: expected data.yaml with 'names', classes.txt, or data.names in the recipe"
+            f"{root.where()}: no class names: expected data.yaml with 'names', classes.txt, or data.names in the recipe"
         )
-    return tuple(line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    return tuple(line.strip() for line in root.read("classes.txt").decode("utf-8-sig").splitlines() if line.strip())
 
 
 def _rows(reading: Reading, image: str) -> list[Row]:
     label = yolo_files.label_of(image)
     reading.images += 1
-    if not (reading.root / image).is_file():
-        reading.problems.add(f"{reading.root / image}: no such image; it is listed", cause="no such image")
-    try:
-        # Whatever is no text shows up as a malformed number then, with its line.
-        text = (reading.root / label).read_text(encoding="utf-8-sig", errors="replace")
-    except FileNotFoundError:
+    if not reading.index.has(image):
+        reading.problems.add(f"{reading.root.where(image)}: no such image; it is listed", cause="no such image")
+    if not reading.index.has(label):
         reading.first = reading.first or (image, label)
         reading.tallies.notes.count("images without a label file, taken as without objects", image)
         return []
     reading.labelled += 1
-    lines = enumerate(text.splitlines(), 1)
-    rows = [_row(reading, f"{reading.root / label}:{n}", line.split()) for n, line in lines if line.strip()]
+    # Whatever is no text shows up as a malformed number then, with its line.
+    lines = enumerate(reading.root.read(label).decode("utf-8-sig", errors="replace").splitlines(), 1)
+    rows = [_row(reading, f"{reading.root.where(label)}:{n}", line.split()) for n, line in lines if line.strip()]
     return [r for r in rows if r is not None]
 
 
@@ -160,9 +159,8 @@ def _orphans(reading: Reading, images: set[str]) -> None:
     """Note label files that belong to no image: a renamed image would be trained on as empty."""
     known = {yolo_files.label_of(image) for image in images}
     for folder in sorted({os.path.dirname(label) for label in known}):
-        place = reading.root / folder
-        for file in sorted(place.glob("*.txt")) if place.is_dir() else []:
-            if os.path.join(folder, file.name) not in known and file.name != "classes.txt":
-                reading.problems.add(
-                    f"{file}: has no image of this name in {reading.root / yolo_files.images_of(folder)}"
-                )
+        for name in reading.root.files(folder):
+            if not name.endswith(".txt") or os.path.join(folder, name) in known or name == "classes.txt":
+                continue
+            file, images_ = (reading.root.where(p) for p in (os.path.join(folder, name), yolo_files.images_of(folder)))
+            reading.problems.add(f"{file}: has no image of this name in {images_}")

@@ -26,7 +26,7 @@ BEST = 10
 """How many IoU are summed to say how many cells an object takes."""
 
 
-@attrs.frozen
+@attrs.define  # torch.compile cannot trace how a frozen class sets its fields
 class Objects:
     """The objects of a batch in a row."""
 
@@ -38,7 +38,7 @@ class Objects:
     """int64 [G], which image of the batch."""
 
 
-@attrs.frozen
+@attrs.define
 class Pairs:
     """Which cells learn which objects; a cell occurs at most once, in rising order."""
 

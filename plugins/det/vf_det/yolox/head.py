@@ -21,7 +21,7 @@ MAX_LOG_SCALE = 10.0
 """Limit of log(box side / stride). Nothing real reaches it; it keeps a diverging network's losses finite."""
 
 
-@attrs.frozen
+@attrs.define  # torch.compile cannot trace how a frozen class sets its fields
 class Cells:
     """The cells that predict, in the order of the head's output."""
 
@@ -56,7 +56,7 @@ class Cells:
         return Cells(self.x[index], self.y[index], self.stride[index], self.shapes)
 
 
-@attrs.frozen
+@attrs.define
 class Output:
     """What the head says, before any sigmoid."""
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vf.nn.reduce import mean_over_processes
 from vf_det.yolox.head import Output, decode, encode
 
 if TYPE_CHECKING:
@@ -30,13 +31,17 @@ def paired_iou(a: Tensor, b: Tensor) -> Tensor:
 def losses(output: Output, objects: Objects, pairs: Pairs, *, with_l1: bool) -> dict[str, Tensor]:
     """Return scalar losses, weighted, each a sum over the batch divided by the number of pairs (at least 1).
 
+    With several processes the number is the mean over them, so that their averaged gradients are those of one
+    process with the whole batch. The passes of a step (``train.accumulate``) are divided each by its own number:
+    that of the later ones is not known yet, so a pass with few objects counts as much as one with many.
+
     Args:
         output: the head's output in float32.
         objects: of the whole batch.
         pairs: from `vf_det.yolox.assign.assign`; none are fine: every loss stays finite and differentiable.
         with_l1: adds ``loss_l1`` on the head's raw boxes.
     """
-    count = max(pairs.cell.numel(), 1)
+    count = mean_over_processes(output.objects.new_full((), pairs.cell.numel()), least_sum=1.0)
     raw = output.boxes.flatten(0, 1)[pairs.cell]
     cells = output.cells.take(pairs.cell % output.cells.x.numel())
     wanted = objects.boxes[pairs.object]
