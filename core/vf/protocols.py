@@ -90,8 +90,8 @@ class BackboneConfig(Protocol):
 class DatasetConfig(Protocol):
     """Names a data set, knows its facts and builds its splits.
 
-    An optional method ``build_as(split, *, evaluation: bool)`` builds a split to train on or to evaluate on whatever its
-    name, where that makes a difference (crowd regions, masks as run lengths): cross-validation asks for it.
+    An optional method ``build_as(split, *, evaluation: bool)`` builds a split to train on or to evaluate on whatever
+    its name, where that makes a difference (crowd regions, masks as run lengths): cross-validation asks for it.
     """
 
     def info(self) -> DatasetInfo:

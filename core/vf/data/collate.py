@@ -14,6 +14,7 @@ from vf.data.follow import IGNORE
 from vf.data.pipeline import Failure, Fitted
 from vf.data.sample import Batch
 
+
 class Collate:
     """Callable for the DataLoader.
 

@@ -52,7 +52,8 @@ class Lvis(Files):
 class CocoPanoptic(Files):
     """COCO panoptic: annotations/panoptic_train2017.json and the like, PNG files in a folder of that name, images.
 
-    Classes are the things, ``stuff`` the rest. Targets have ``panoptic``, ``segments`` and ``semantic`` beside boxes.
+    Classes are the things, ``stuff`` the rest. Targets have ``semantic`` beside boxes, in evaluation also ``panoptic``
+    and ``segments``.
     """
 
     train: str = vf.field(default="", help="json to train on, relative to path; empty: looked for")

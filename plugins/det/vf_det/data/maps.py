@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision import tv_tensors
 
-from vf.data.collate import IGNORE
+from vf.data.follow import IGNORE
 from vf.data.storage import Storage
 from vf.errors import DataError
 

@@ -211,10 +211,10 @@ class _Reader:
 class PanopticDataset(BoxDataset):
     """Objects, and maps of all that is in the image.
 
-    Beside those of BoxDataset, targets have ``panoptic``, int32 [H,W] of segment ids, 0 void; ``segments``, dicts with
-    ``id``, ``category`` (index among classes + stuff), ``isthing``, ``iscrowd`` and ``area``; and ``semantic``, uint8
-    [H,W] of those indices (int32 where there are over 255), 255 on void and on crowds. The maps are tv_tensors.Mask in
-    training, arrays in evaluation. Masks are those of the map.
+    Beside those of BoxDataset, targets have ``semantic``, a map uint8 [H,W] of indices among classes + stuff (int32
+    where there are over 255), 255 on void and on crowds, a tv_tensors.Mask in training and an array in evaluation. In
+    evaluation they also have ``panoptic``, an array int32 [H,W] of segment ids, 0 void; and ``segments``, dicts with
+    ``id``, ``category`` (index among classes + stuff), ``isthing``, ``iscrowd`` and ``area``. Masks are the map's.
 
     Args:
         part: one split.
@@ -244,11 +244,9 @@ class PanopticDataset(BoxDataset):
         classes: NDArray[Any] = np.full(len(known), IGNORE, self._dtype)
         counted = table[table[:, CROWD] == 0]
         classes[np.searchsorted(known, counted[:, ID])] = counted[:, CATEGORY]
-        extras: dict[str, Any] = {
-            "panoptic": for_target(ids, evaluation=self._with_crowd),
-            "segments": [_plain(row) for row in table.tolist()],
-            "semantic": for_target(classes[places], evaluation=self._with_crowd),
-        }
+        extras: dict[str, Any] = {"semantic": for_target(classes[places], evaluation=self._with_crowd)}
+        if self._with_crowd:
+            extras |= {"panoptic": ids, "segments": [_plain(row) for row in table.tolist()]}
         if self._with_masks:
             dense = torch.from_numpy(ids[None] == part.objects[index][keep.numpy()][:, None, None])
             extras["masks"] = Masks.from_dense(dense) if self._with_crowd else tv_tensors.Mask(dense)
