@@ -159,11 +159,12 @@ def test_far_into_a_run_it_reads_nothing_that_it_skips(toy: Any) -> None:
     asked = toy.folder / "asked"
     recipe = RECIPE.replace("200 steps", f"{far + 2} steps").replace("eval_every: 30", "eval_every: 0")
     (toy.folder / "resume.yaml").write_text(recipe.replace("workers: 2", "workers: 0"))
-    stop_after_first = toy.start("resume.yaml", "--out", "run", "--set", f"data.asked={asked}")
-    while not asked.is_file():
+    first = toy.start("resume.yaml", "--out", "run", "--set", f"data.asked={asked}")
+    log = toy.folder / "run/log.jsonl"
+    while first.poll() is None and not (log.is_file() and '"step": 3,' in log.read_text()):
         time.sleep(0.01)
-    stop_after_first.send_signal(signal.SIGTERM)
-    assert stop_after_first.wait() == 75
+    first.send_signal(signal.SIGTERM)
+    assert first.wait() == 75
     move_to_step(toy.folder / "run/checkpoints/last", far)
     asked.unlink()
     code, out, err = toy.run("--resume", "run")
