@@ -1,7 +1,7 @@
 # Needs python3 and make, nothing else: the first target that is called makes .venv.
 PYTHON ?= python3
 PLUGINS := det
-DEV := build hatchling editables mypy pytest ruff types-PyYAML
+DEV := build hatchling editables mypy pytest pytest-xdist ruff types-PyYAML
 BIN := .venv/bin
 
 .PHONY: train test lint wheels clean
@@ -10,7 +10,7 @@ train: .venv/ready
 	$(BIN)/vf run train --task det
 
 test: .venv/ready
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

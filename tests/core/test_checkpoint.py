@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vf.engine import checkpoint
+from vf.engine.checkpoint import read_trainer
 from vf.errors import CheckpointError
 from vf.protocols import DatasetInfo
 
@@ -118,6 +119,15 @@ def test_a_trainer_file_that_cannot_be_read_says_why(tmp_path: Path, content: by
     with pytest.raises(CheckpointError) as error:
         checkpoint.read_trainer(tmp_path)
     assert error.value.problems == (f"{tmp_path}/trainer.pt: {sentence}",)
+
+
+def test_a_trainer_file_that_lacks_something_is_named(tmp_path: Path) -> None:
+    torch.save({"step": 1, "rng": []}, tmp_path / "trainer.pt")
+    with pytest.raises(CheckpointError) as error:
+        read_trainer(tmp_path, ("step", "optimizer", "rng", "scaler"))
+    assert error.value.problems == (
+        f"{tmp_path}/trainer.pt: lacks optimizer, scaler; this checkpoint can predict, but not resume",
+    )
 
 
 def test_vf_metadata_that_is_broken_is_named(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_report_holds_step_terms_rate_and_images(
     assert (report["step"], report["rank"], len(report["images"])) == (step, 0, images)
     assert set(report["images"]) <= {f"square-{n}" for n in range(10)}
     assert report["lr"] == training.state.lr > 0
-    assert all(map(math.isnan, report["losses"].values()))
+    assert set(report["losses"].values()) == {"nan"}  # JSON has no such number
     shown = ", ".join(report["images"][:3]) + (", … (4 in all)" if images > 3 else "")
     assert error.value.problems == (
         f"step {step}: the loss is not finite (loss_cls nan, _doubled nan) at lr {report['lr']:g}, images {shown}; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import math
 import resource
 from collections.abc import Iterator
 from io import StringIO
@@ -18,7 +19,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from vf.console import Console
 from vf.engine.build import Training, build_training
 from vf.engine.callbacks import Callback
-from vf.engine.log import Growing, read_log
+from vf.engine.growing import Growing, line
+from vf.engine.log import read_log
 from vf.engine.state import State
 from vf.engine.train import train
 from vf.errors import CheckpointError
@@ -100,8 +102,8 @@ def test_a_resumed_run_has_each_step_once(tmp_path: Path, at: int) -> None:
     loop.run(tmp_path, loop.recipe(), checkpoint=tmp_path / "checkpoints" / f"step_{at:08d}")
     assert [step for step, _ in logged(tmp_path)] == list(range(1, 10))
     assert [step for step, _ in logged(tmp_path, "val", "accuracy")] == [3, 6, 9]
-    for line in (tmp_path / "log.jsonl").read_text().splitlines():
-        json.loads(line)
+    for text in (tmp_path / "log.jsonl").read_text().splitlines():
+        json.loads(text)
     assert points(tmp_path) == close(logged(tmp_path))
 
 
@@ -146,6 +148,11 @@ def test_a_run_goes_on_from_a_checkpoint_on_a_full_disk(tmp_path: Path) -> None:
     assert [step for step, _ in logged(tmp_path)] == [1, 2, 3, 4]
     assert 0 < (tmp_path / "log.jsonl").stat().st_size < size
     assert "lines could not be written" in out.getvalue()
+
+
+def test_numbers_that_json_has_not_are_text() -> None:
+    record = {"step": 1, "loss": math.nan, "grad_norm": math.inf, "low": -math.inf, "ap": None}
+    assert line(record) == b'{"step": 1, "loss": "nan", "grad_norm": "inf", "low": "-inf", "ap": null}\n'
 
 
 def test_what_a_file_refuses_waits(tmp_path: Path) -> None:

@@ -171,6 +171,16 @@ def test_a_broken_image_is_skipped_and_listed(tmp_path: Path, workers: int) -> N
     said = [line for line in out.getvalue().splitlines() if line.startswith("warning")]
     assert said == [f"warning: step {step}: skipped square 7: is broken" for step in steps]
     assert len(steps) > 2
+    count = f"{len(steps)} samples were skipped because they could not be read; see {tmp_path / 'skipped.jsonl'}"
+    assert count in out.getvalue().splitlines()
+
+
+def test_a_resumed_run_lists_what_it_skipped_once(tmp_path: Path) -> None:
+    changes = {"data__broken": 7, "loader__on_error": "skip"}
+    loop.run(tmp_path, loop.recipe(**changes, train__save_every="2 steps"))
+    whole = (tmp_path / "skipped.jsonl").read_text()
+    loop.run(tmp_path, loop.recipe(**changes), tmp_path / "checkpoints/step_00000004")
+    assert (tmp_path / "skipped.jsonl").read_text() == whole
 
 
 def test_a_run_without_a_broken_image_lists_nothing(tmp_path: Path) -> None:

@@ -249,6 +249,24 @@ def test_a_disk_that_refuses_is_a_warning_amid_a_run_and_an_error_at_its_end(tmp
     assert out.getvalue().count("\n") == 1
 
 
+def test_a_last_save_that_fails_does_not_hide_why_the_run_ends(tmp_path: Path) -> None:
+    make, _ = DISKS["full at the end"]
+    training, out = built(tmp_path / "run"), StringIO()
+    saver = Saver(training.callbacks, Console(out))
+
+    def fail() -> None:
+        with make():
+            save(saver, training.state, 1)
+            try:
+                raise RunError("the loss is not finite")
+            finally:
+                saver.on_end(training.state)
+
+    with pytest.raises(RunError, match="the loss is not finite"):
+        fail()
+    assert out.getvalue().startswith("warning: ")
+
+
 def test_a_best_one_that_the_disk_refused_is_written_with_the_next(tmp_path: Path) -> None:
     training = built(tmp_path / "run", keep=1)
     state, saver = training.state, training.saver

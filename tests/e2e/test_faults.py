@@ -18,7 +18,7 @@ from vf.console import Console
 from vf.data import loader
 from vf.data.loader import Batches, DeadWorkerError
 from vf.engine import evaluate
-from vf.engine.log import _keep_until
+from vf.engine.log import keep_until
 from vf.engine.signals import CODES, StopRequest
 from vf.errors import RunError
 
@@ -53,9 +53,9 @@ def test_a_validation_that_was_left_undone_is_logged_once(tmp_path: Path) -> Non
     log = tmp_path / "log.jsonl"
     lines = [json.dumps({"kind": kind, "step": step}) for step, kind in ((5, "train"), (6, "train"), (6, "val"))]
     log.write_text("\n".join(lines) + "\n")
-    _keep_until(log, 6, evaluated=True)
+    keep_until(log, 6, evaluated=True)
     assert log.read_text().splitlines() == lines
-    _keep_until(log, 6, evaluated=False)
+    keep_until(log, 6, evaluated=False)
     assert log.read_text().splitlines() == lines[:2]
 
 

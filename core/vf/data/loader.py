@@ -41,6 +41,10 @@ threads of gloo and nccl take it after each operation.
 """
 
 
+RESTARTS = 3
+"""New workers in one training or evaluation; what dies more often dies for a reason."""
+
+
 class DeadWorkerError(RunError):
     """A data worker was killed."""
 

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from vf.engine.growing import Events
 from vf.engine.state import State
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+    from PIL.Image import Image
 
 
 class Board:
-    """Opens the writer when something is written, so that a run that fails at once leaves no folder behind.
+    """Makes the folder when something is written, so that a run that fails at once leaves none behind.
 
-    The folder is a run of its own in TensorBoard, which reads one growing file in a folder, not two.
+    The folder is a run of its own in TensorBoard, which reads one growing file in a folder, not two. What a full disk
+    refuses is written when there is room again.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._writer: SummaryWriter | None = None
+        self._events: Events | None = None
 
-    def writer(self, state: State) -> SummaryWriter:
-        """Return the writer; what a run that is gone on with wrote from this step on is forgotten."""
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
+    def add(self, values: Mapping[str, float], state: State) -> None:
+        """Add points of curves at this step."""
+        self._opened(state).add(values, state.step)
+        self._tell(state)
 
-            self._writer = SummaryWriter(str(state.folder / self._name), purge_step=state.step)
-        return self._writer
+    def add_image(self, tag: str, image: Image, state: State) -> None:
+        """Add a picture at this step."""
+        self._opened(state).add_image(tag, image, state.step)
+        self._tell(state)
 
-    def close(self) -> None:
-        """Write what is left."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+    def _opened(self, state: State) -> Events:
+        """Return the file; what a run that is gone on with wrote from this step on is forgotten."""
+        if self._events is None:
+            folder = state.folder / self._name
+            folder.mkdir(exist_ok=True)
+            self._events = Events(folder, purge_from=state.step)
+            self._said = False
+        return self._events
+
+    def _tell(self, state: State) -> None:
+        assert self._events is not None
+        file = self._events.file
+        if file.said and not self._said:
+            state.say(f"warning: {file.path}: {file.said}; what is logged waits until there is room")
+        self._said = bool(file.said)

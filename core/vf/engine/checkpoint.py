@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -239,13 +239,17 @@ def newest_good(folder: Path, tell: Callable[[str], None]) -> Path | None:
     return None
 
 
-def read_trainer(checkpoint: Path) -> dict[str, Any]:
-    """Read ``trainer.pt`` as tensors and plain data; anything else in it is refused, not run."""
+def read_trainer(checkpoint: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
+    """Read ``trainer.pt``, which has the keys ``needed``; what is not tensors or plain data is refused, not run."""
     if not (checkpoint / TRAINER).is_file():
         raise CheckpointError(f"{checkpoint / TRAINER}: missing; this checkpoint can predict, but not resume")
     state = load_plain(checkpoint / TRAINER)
     if not isinstance(state, dict):
         raise CheckpointError(f"{checkpoint / TRAINER}: expected a mapping, got {type(state).__name__}")
+    if lacks := [key for key in needed if key not in state]:
+        raise CheckpointError(
+            f"{checkpoint / TRAINER}: lacks {listed(lacks)}; this checkpoint can predict, but not resume"
+        )
     return state
 
 

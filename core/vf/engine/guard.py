@@ -8,6 +8,7 @@ import math
 
 from torch import Tensor
 
+from vf.engine.growing import finite
 from vf.engine.state import State
 from vf.errors import RunError, listed
 
@@ -32,7 +33,14 @@ class Guard:
     def _refuse(self, step: int, total: Tensor, losses: dict[str, Tensor], ids: tuple[str, ...]) -> None:
         state = self._state
         terms = {name: value.item() for name, value in losses.items()}
-        report = {"step": step, "losses": terms, "lr": state.lr, "images": list(ids), "rank": state.ranks.world.rank}
+        shown_terms = {name: finite(value) for name, value in terms.items()}
+        report = {
+            "step": step,
+            "losses": shown_terms,
+            "lr": state.lr,
+            "images": list(ids),
+            "rank": state.ranks.world.rank,
+        }
         path = state.folder / "nan_report.json"
         with contextlib.suppress(OSError):  # a full disk must not hide why the run ends
             path.write_text(json.dumps(report, indent=1), encoding="utf-8")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torchvision.transforms.v2 import functional as TF
 
 from vf import pictures
@@ -53,11 +52,7 @@ class ImageLog(Callback):
         folder = state.folder / FOLDER
         folder.mkdir(exist_ok=True)
         sheet.save(folder / f"step_{state.step:08d}.jpg", quality=90)
-        self._board.writer(state).add_image("predictions", np.asarray(sheet), state.step, dataformats="HWC")
-
-    def on_end(self, state: State) -> None:
-        """Close the file."""
-        self._board.close()
+        self._board.add_image("predictions", sheet, state)
 
     def _pairs(self, state: State) -> list[Picture]:
         """Draw (labels, predictions) of each image in a row."""

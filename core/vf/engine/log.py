@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import json
-import os
-import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,9 +13,10 @@ from torch import Tensor
 
 from vf.console import Console, duration
 from vf.engine.callbacks import Callback
+from vf.engine.growing import Events, Growing, line
 from vf.engine.ranks import Ranks
 from vf.engine.state import State
-from vf.runs import EVENTS, LOG
+from vf.runs import LOG
 
 
 class Meter:
@@ -90,7 +87,7 @@ class Log(Callback):
     def on_start(self, state: State) -> None:
         """Open the files; a resumed run forgets what was logged after its checkpoint."""
         if state.ranks.world.first:
-            _keep_until(state.folder / LOG, state.step, evaluated=not state.owes_evaluation)
+            keep_until(state.folder / LOG, state.step, evaluated=not state.owes_evaluation)
             self._lines = Growing(state.folder / LOG)
             self._events = Events(state.folder, purge_from=state.step + 1 if state.step else None)
         self._bar = self._console.bar("train", state.total_steps, start=state.step)
@@ -150,88 +147,20 @@ class Log(Callback):
                 return
 
 
-def line(record: Mapping[str, Any]) -> bytes:
-    """Return a line of JSON."""
-    return (json.dumps(record, ensure_ascii=False) + "\n").encode()
-
-
-class Growing:
-    """A file that is appended to; it keeps what a full disk refuses, and writes it when there is room again."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.said = ""
-        """What the disk said to the last addition; empty: it was written."""
-        self._waiting: list[bytes] = []
-
-    @property
-    def lost(self) -> int:
-        """Number of additions that are not written."""
-        return len(self._waiting)
-
-    def add(self, content: bytes) -> None:
-        """Append, after what waits."""
-        self._waiting.append(content)
-        try:
-            self._append(b"".join(self._waiting))
-        except OSError as error:
-            self.said = error.strerror or str(error)
-        else:
-            self._waiting, self.said = [], ""
-
-    def _append(self, content: bytes) -> None:
-        with self.path.open("ab", buffering=0) as file:
-            end = file.seek(0, os.SEEK_END)
-            try:
-                written = file.write(content)
-                if written < len(content):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            except OSError:
-                file.truncate(end)  # half a line would spoil the next
-                raise
-
-
-class Events:
-    """TensorBoard's file of a run. Its own writer has a thread, which ends with a traceback where a disk is full."""
-
-    def __init__(self, folder: Path, *, purge_from: int | None) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
-
-        self.file = Growing(folder / f"{EVENTS}.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}")
-        self._add(Event(wall_time=time.time(), file_version="brain.Event:2"))
-        if purge_from is not None:  # what was written from that step on is forgotten
-            start = SessionLog(status=SessionLog.START)
-            self._add(Event(wall_time=time.time(), step=purge_from, session_log=start))
-
-    def add(self, values: Mapping[str, float], step: int) -> None:
-        """Add points of curves."""
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
-
-        points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-        self._add(Event(wall_time=time.time(), step=step, summary=Summary(value=points)))
-
-    def _add(self, event: Any) -> None:
-        from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
-
-        record = io.BytesIO()
-        RecordWriter(record).write(event.SerializeToString())
-        self.file.add(record.getvalue())
-
-
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """Return the records of a run, oldest first; a last line that was cut off is left out."""
     path = folder / LOG
     if not path.is_file():
         return []
     records = []
-    for line in path.read_text(encoding="utf-8").split("\n"):
-        if line.endswith("}"):
-            records.append(json.loads(line))
+    for text in path.read_text(encoding="utf-8").split("\n"):
+        if text.endswith("}"):
+            records.append(json.loads(text))
     return records
 
 
-def _keep_until(path: Path, step: int, *, evaluated: bool) -> None:
+def keep_until(path: Path, step: int, *, evaluated: bool) -> None:
+    """Cut off what was written after ``step``, where a run goes on from it; ``evaluated``: its evaluation stays."""
     if not path.is_file():
         return
     with path.open("r+b") as file:
@@ -247,6 +176,6 @@ def _is_until(text: bytes, step: int, *, evaluated: bool) -> bool:
     """Tell a whole line of a step from one of what comes later, and from what a process left that was killed."""
     try:
         record = json.loads(text)
-        return text.endswith(b"\n") and bool((record["step"], record["kind"] == "val") <= (step, evaluated))
+        return text.endswith(b"\n") and bool((record["step"], record.get("kind") == "val") <= (step, evaluated))
     except (ValueError, KeyError, TypeError):
         return False

@@ -27,14 +27,12 @@ class LrMonitor(Callback):
         due = state.step % state.resolved.recipe.train.log_every == 0 or state.step == state.total_steps
         if not due or not state.ranks.world.first:
             return
-        writer = self._board.writer(state)
-        for index, group in enumerate(state.optimizer.param_groups):
-            for key, value in _watched(group).items():
-                writer.add_scalar(f"{key}/{group.get('name', index)}", value, state.step)
-
-    def on_end(self, state: State) -> None:
-        """Close the file."""
-        self._board.close()
+        points = {
+            f"{key}/{group.get('name', index)}": value
+            for index, group in enumerate(state.optimizer.param_groups)
+            for key, value in _watched(group).items()
+        }
+        self._board.add(points, state)
 
 
 def _watched(group: dict[str, Any]) -> dict[str, float]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vf.data.loader import DeadWorkerError
+from vf.data.loader import RESTARTS, DeadWorkerError
 from vf.data.sample import Batch
 from vf.engine.build import Training
-from vf.engine.log import Growing, line
+from vf.engine.growing import Growing, line
+from vf.engine.log import keep_until
 from vf.errors import RunError
 
-RESTARTS = 3
-"""New workers in one run; what dies more often dies for a reason."""
 SKIPPED = "skipped.jsonl"
 
 
@@ -22,7 +21,8 @@ class Passes:
         self._training = training
         self._final_from = final_from
         self._restarts = 0
-        self._skipped = Growing(training.state.folder / SKIPPED)
+        self._skipped = self._open()
+        self._count = 0
         self._passes = self._begin()
 
     def _begin(self) -> Iterator[Batch]:
@@ -49,8 +49,24 @@ class Passes:
                 self._note_skipped(batches)
                 return batches
 
+    def _open(self) -> Growing:
+        """Forget what was skipped after the step that the run goes on from: it comes again."""
+        state = self._training.state
+        if state.ranks.world.first:
+            keep_until(state.folder / SKIPPED, state.step, evaluated=False)
+        state.ranks.agree(0)  # before another process adds to the file
+        return Growing(state.folder / SKIPPED)
+
+    def tell_skipped(self) -> None:
+        """Say how many samples could not be read, if any."""
+        state = self._training.state
+        count = sum(state.ranks.gather(self._count))
+        if count:
+            state.say(f"{count} samples were skipped because they could not be read; see {state.folder / SKIPPED}")
+
     def _note_skipped(self, batches: list[Batch]) -> None:
         state = self._training.state
         for problem in (p for batch in batches for p in batch.skipped):
             state.say(f"warning: step {state.step + 1}: skipped {problem}")
+            self._count += 1
             self._skipped.add(line({"step": state.step + 1, "problem": problem}))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,7 +32,7 @@ class Saver(Callback):
     def __init__(self, callbacks: Sequence[Callback], console: Console) -> None:
         self._callbacks = callbacks
         self._console = console
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="vf-saver")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="vf-saver", initializer=_give_way)
         self._writing: Future[None] | None = None
         self._saved: tuple[int, bool] | None = None
         self._owed: list[Callable[[], None]] = []
@@ -93,9 +96,9 @@ class Saver(Callback):
             self._console.say(f"warning: {error}; tried again at the next save")
 
     def on_end(self, state: State) -> None:
-        """Wait for the last save."""
+        """Wait for the last save; where an error ends the run, that one is told, not what the disk said."""
         try:
-            self.settle(final=True)
+            self.settle(final=sys.exception() is None)
         finally:
             self._writer.shutdown()
 
@@ -110,6 +113,12 @@ class Saver(Callback):
                 checkpoint.point(folder, "best", written)
                 self._owed = []
             _prune(written, state.resolved.recipe.train.keep)
+
+
+def _give_way() -> None:
+    """Let the training's threads go first where cores are few. Only Linux has a priority for each thread."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _in_turn(writes: Sequence[Callable[[], None]]) -> None:

@@ -50,6 +50,13 @@ def trainer_state(state: State, callbacks: Sequence[Callback]) -> dict[str, Any]
     }
 
 
+NEEDED = (
+    *("step", "owes_evaluation", "best_value", "best_step", "metrics", "lr"),
+    *("optimizer", "scaler", "rng", "callbacks"),
+)
+"""Keys of :func:`trainer_state`."""
+
+
 def resume(state: State, callbacks: Sequence[Callback], saved: Path) -> list[str]:
     """Bring model, optimizer, counters, generators and callbacks to where ``saved`` left them.
 
@@ -61,7 +68,7 @@ def resume(state: State, callbacks: Sequence[Callback], saved: Path) -> list[str
     """
     checkpoint.verify(saved)
     weights = checkpoint.read_weights(saved / checkpoint.WEIGHTS)
-    trainer = checkpoint.read_trainer(saved)
+    trainer = checkpoint.read_trainer(saved, NEEDED)
     checkpoint.load_into(state.model, weights.tensors, saved / checkpoint.WEIGHTS)
     for callback in callbacks:
         if callback.name in trainer["callbacks"]:

@@ -54,6 +54,7 @@ def train(training: Training) -> State:
                 _take_step(state, batches, guard)
                 training.call("after_step")
                 _finish_step(training, asked)
+            passes.tell_skipped()
         finally:
             training.call("on_end")
     return state
