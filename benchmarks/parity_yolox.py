@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from vf.console import Console
 from vf.engine.checkpoint import save_weights
+from vf.launch import Measurement
 from vf.measure import measure
 from vf.recipes import resolve
 from vf_det.format_configs import Coco
@@ -140,7 +141,7 @@ def main() -> int:
     path = write_checkpoint(model, args.coco, args.out)
     print(f"wrote {path}; the same as: vf run test {args.out} --device cpu")
     with Console() as console:
-        scores = measure(path, console, device="cpu").evaluation.numbers
+        scores = measure(Measurement(checkpoint=str(path), device="cpu"), console).evaluation.numbers
     for name, value in scores.items():
         wanted = f"  (expected {EXPECTED[name]} ± {MARGIN})" if name in EXPECTED else ""
         print(f"{name:10} {100 * (value or 0.0):6.2f}{wanted}")

@@ -7,6 +7,7 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -19,6 +20,7 @@ FISH = '''
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from typing import Literal
 
 import vf
@@ -254,9 +256,13 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     work = tmp_path / "work"
     work.mkdir()
 
-    def entry_points(*, group: str) -> list[importlib.metadata.EntryPoint]:
+    real = importlib.metadata.entry_points
+
+    def entry_points(**wanted: str) -> Any:
+        if wanted.get("group") != "vf":  # other libraries find their own
+            return real(**wanted)
         found = importlib.metadata.distributions(path=[str(site.folder)])
-        return [point for dist in found for point in dist.entry_points if point.group == group]
+        return [point for dist in found for point in dist.entry_points if point.group == "vf"]
 
     monkeypatch.chdir(work)
     monkeypatch.delenv("VF_NO_PLUGINS", raising=False)

@@ -38,7 +38,8 @@ def explain(kind: str, name: str | None, as_json: bool) -> None:
     """Say what a component is and what its keys mean.
 
     \b
-    vf explain model yolox        a component: model, backbone, dataset, transform, metric, callback, launcher
+    vf explain model yolox        a component: model, backbone, dataset, transform, metric, callback, launcher, writer,
+                                 download
     vf explain optimizer sgd      an optimizer; likewise: schedule cosine, sampler shuffle, neck fpn
     vf explain train              the keys under 'train'; likewise: loader
     vf explain recipe             the keys of every recipe; with a NAME: what one recipe says

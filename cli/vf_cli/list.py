@@ -30,7 +30,7 @@ class Row:
 @click.argument("kind", required=False, type=click.Choice([*(f"{kind}s" for kind in KINDS), RECIPES]))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def list_(kind: str | None, as_json: bool) -> None:
-    """List models, backbones, data sets, transforms, metrics, callbacks, launchers, recipes, or one KIND of them."""
+    """List models, data sets, recipes and all the other components, or one KIND of them."""
     found = plugins()
     found.check()
     rows = [row for row in _rows(found) if kind in (None, f"{row.kind}s")]

@@ -18,9 +18,10 @@ from vf_cli.lazy import LazyGroup
 COMMANDS = {
     "run": ("vf_cli.run:run", "Train, test and use models."),
     "list": ("vf_cli.list:list_", "List models, data sets, recipes and the other components."),
+    "convert": ("vf_cli.convert:convert", "Read the weights of other libraries."),
     "explain": ("vf_cli.explain:explain", "Say what a component is and what its keys mean."),
     "config": ("vf_cli.config:config", "Show, check and compare recipes."),
-    "data": ("vf_cli.data:data", "Look at data before training on it."),
+    "data": ("vf_cli.data:data", "Fetch, check, look at and rewrite data."),
     "runs": ("vf_cli.runs:runs", "Look at runs: list them, verify their checkpoints."),
     "plugins": ("vf_cli.plugins:plugins", "List plugins, or start a new one."),
     "doctor": ("vf_cli.doctor:doctor", "Check this machine and this installation."),

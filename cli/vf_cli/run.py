@@ -10,15 +10,16 @@ from typing import Any
 import click
 
 from vf.errors import ConfigError, VFError, listed
-
-SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key; may be repeated.")
-DEVICE = click.option("--device", default=None, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+from vf_cli.options import DEVICE, SET, places_of, processes
+from vf_cli.test import test
 
 
 @click.group()
 def run() -> None:
     """Train, test and use models."""
 
+
+run.add_command(test)
 
 NEWEST = "newest"
 """What --resume without a value stands for."""
@@ -27,19 +28,6 @@ FREE_IN_RESUME: tuple[str, ...] = (
     *("train.keep", "train.save_every", "train.save_minutes", "train.log_every"),
 )
 """Keys that a resumed run may change: nothing that was trained depends on them."""
-
-
-def _options(command: Any) -> Any:
-    """Add the options of training that say where the processes run."""
-    for name, kind, text in (
-        ("--master-port", click.IntRange(min=1), "Free port of machine 0.  [default: $MASTER_PORT, $PORT]"),
-        ("--master-addr", str, "Host of machine 0.  [default: $MASTER_ADDR]"),
-        ("--node-rank", click.IntRange(min=0), "Of this machine, from 0.  [default: $NODE_RANK]"),
-        ("--nodes", click.IntRange(min=1), "Machines; type the command on each.  [default: $NNODES, else 1]"),
-        ("--nproc", click.IntRange(min=1), "Processes on this machine.  [default: 1]"),
-    ):
-        command = click.option(name, type=kind, help=text)(command)
-    return command
 
 
 @run.command()
@@ -64,7 +52,7 @@ def _options(command: Any) -> Any:
 )
 @click.option("--dry-run", type=click.IntRange(min=1), metavar="N", help="Try every stage on N batches, keep nothing.")
 @DEVICE
-@_options
+@processes
 def train(
     recipe: str | None,
     task: str | None,
@@ -76,7 +64,7 @@ def train(
     **flags: Any,
 ) -> None:
     """Train RECIPE (see 'vf list recipes'), or the default of a task."""
-    places = {key: flags.pop(key) for key in ("nproc", "nodes", "node_rank", "master_addr", "master_port")}
+    places = places_of(flags)
     overrides = (*overrides, *(f"train.{key}={_yaml(value)}" for key, value in flags.items() if value))
     if flags["seed"] == 0:
         overrides = (*overrides, "train.seed=0")
@@ -216,37 +204,6 @@ def _launch(resolved: Any, job: Any, places: dict[str, Any]) -> int:
         launcher = attrs.evolve(launcher, **given)
     code: int = launcher.launch(job)
     return code
-
-
-@run.command()
-@click.argument("checkpoint", metavar="RUN|CHECKPOINT")
-@click.option("--data", metavar="PATH", help="Measure on this folder instead; classes are matched by name.")
-@click.option(
-    "--split", type=click.Choice(["train", "val", "test"]), help="Default: test where there is one, else val."
-)
-@SET
-@DEVICE
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def test(
-    checkpoint: str, data: str | None, split: Any, overrides: tuple[str, ...], device: str | None, as_json: bool
-) -> None:
-    """Measure a checkpoint with the metrics of its recipe."""
-    from vf.console import Console, metric
-    from vf.measure import measure
-    from vf.runs import find_weights
-
-    with Console(sys.stderr if as_json else sys.stdout) as console:
-        weights = find_weights(checkpoint)
-        found = measure(weights, console, data=data, split=split, overrides=overrides, device=device or "auto")
-        if as_json:
-            numbers = found.evaluation.numbers
-            click.echo(
-                json.dumps({"checkpoint": str(weights), "split": found.split, "images": found.images, **numbers})
-            )
-            return
-        console.table([("metric", found.split)] + [(k, metric(v)) for k, v in found.evaluation.numbers.items()])
-        for rows in found.evaluation.tables.values():
-            console.table([(f"  {name}", metric(value)) for name, value in rows])
 
 
 @run.command()

@@ -1,9 +1,11 @@
-"""Downloads, kept in a cache: resumed where the server can, checked where the name carries a hash.
+"""Downloads: resumed where the server can, checked where a checksum is known. Weights are kept in a cache:
 
 $VF_CACHE/downloads/                   else $XDG_CACHE_HOME/vf, else ~/.cache/vf
     1f0c2a9d-resnet20-12fca82f.pth       whole; a hash of the address stands in front of the name
     1f0c2a9d-resnet20-12fca82f.pth.part  begun; .part.json beside it tells which content it is the beginning of
     1f0c2a9d-resnet20-12fca82f.pth.lock  held by the process that downloads
+
+Files of data sets lie where the user wants them (:func:`download`), checked by what their authors published.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import json
 import os
 import re
 import socket
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -27,7 +30,7 @@ from typing import Any
 import attrs
 
 from vf.console import megabytes
-from vf.errors import CheckpointError
+from vf.errors import CheckpointError, DataError, VFError
 
 FOLDER = "downloads"
 TRIES = 4
@@ -37,8 +40,14 @@ TIMEOUT = 30.0
 """Seconds without a byte after which a connection counts as cut."""
 CHUNK = 1 << 18
 WORTH_A_TRY = {408, 429, 500, 502, 503, 504}
+AHEAD = 1 << 20
+"""Bytes after which a try counts as a new first one: a large file may be cut often."""
 
 Tell = Callable[[str], None]
+
+
+class StoppedError(Exception):
+    """The user stopped a download; what came is kept."""
 
 
 class _CutError(Exception):
@@ -96,14 +105,51 @@ def fetch(url: str, *, cache: Path | None = None, tell: Tell = lambda line: None
         return final
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(final, tell):
+        with alone(final, tell):
             if not final.is_file():
-                _Download(url, final, tell).run()
+                name = _Check("sha256", digest_in(final.name.partition("-")[2]), "its name says")
+                _Download(url, final, tell, check=name).run()
     except OSError as error:
         raise CheckpointError(
             f"{final}: cannot write the download: {error.strerror or error}; set VF_CACHE to another folder"
         ) from None
     return final
+
+
+def download(
+    url: str,
+    final: Path,
+    *,
+    digest: str = "",
+    size: int | None = None,
+    tell: Tell = lambda line: None,
+    progress: Callable[[int], None] = lambda done: None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Fetch a file to a place, going on where an earlier call ended; what has been begun lies beside, as .part.
+
+    Args:
+        url: http(s) address.
+        final: where the file is put when it is whole and right; its folder exists.
+        digest: ``sha256:…`` or ``md5:…`` that it must have; empty: none is known.
+        size: bytes that it must have.
+        tell: takes the lines about the progress.
+        progress: takes the number of bytes that are there.
+        stop: ends the download soon after it is set.
+
+    Raises:
+        DataError: it cannot be had, or is not what was published.
+        StoppedError: ``stop`` was set.
+    """
+    kind, _, digits = digest.rpartition(":")
+    job = _Download(url, final, tell, check=_Check(kind or "sha256", digits.lower(), "published"), error=DataError)
+    job.size, job.progress, job.stop = size, progress, stop
+    try:
+        job.run()
+    except OSError as error:
+        raise DataError(
+            f"{final}: cannot write the download: {error.strerror or error}; the same command goes on from there"
+        ) from None
 
 
 def _file_name(url: str) -> str:
@@ -126,7 +172,7 @@ def digest_in(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _alone(final: Path, tell: Tell) -> Iterator[None]:
+def alone(final: Path, tell: Tell) -> Iterator[None]:
     """Hold the lock of a download; the file stays, because removing it would let two in."""
     with final.with_name(f"{final.name}.lock").open("w") as lock:
         try:
@@ -137,32 +183,63 @@ def _alone(final: Path, tell: Tell) -> Iterator[None]:
         yield
 
 
+@attrs.frozen
+class _Check:
+    """What the content of a file must be."""
+
+    kind: str
+    """Of the digest: sha256 or md5."""
+    digits: str
+    """All or the first of them; empty: it may be anything."""
+    source: str
+    """Who says so, for messages: as its name says, as published."""
+
+
 class _Download:
     """One address on its way to one file."""
 
-    def __init__(self, url: str, final: Path, tell: Tell) -> None:
+    size: int | None = None
+    stop: threading.Event | None = None
+
+    def __init__(
+        self, url: str, final: Path, tell: Tell, *, check: _Check, error: type[VFError] = CheckpointError
+    ) -> None:
         self.url = url
         self.final = final
         self.part = final.with_name(f"{final.name}.part")
         self.facts = final.with_name(f"{final.name}.part.json")
-        self.digest = digest_in(final.name.partition("-")[2])
+        self.check = check
+        self.error = error
         self.tell = tell
+        self.progress: Callable[[int], None] = lambda done: None
 
     def run(self) -> None:
         """Try, go on where the last try ended, check, and put the file in its place."""
-        for number in range(1, TRIES + 1):
+        tries, before = 0, self._length()
+        while True:
+            tries += 1
             try:
                 self._try()
                 break
             except _CutError as cut:
-                if number == TRIES:
+                tries, before = (1 if self._length() >= before + AHEAD else tries), self._length()
+                if tries >= TRIES:
                     hint = "the same command goes on from there" if self._begun() is not None else "try again later"
-                    raise CheckpointError(f"{shown(self.url)}: {cut}, after {TRIES} tries; {hint}") from None
-                time.sleep(PAUSE * 2 ** (number - 1))
-        self._check()
+                    raise self.error(f"{shown(self.url)}: {cut}, after {TRIES} tries; {hint}") from None
+                self._wait(PAUSE * 2 ** (tries - 1))
+        self._verify()
         os.replace(self.part, self.final)
         self.facts.unlink(missing_ok=True)
         self.tell(f"fetched {shown(self.url)} to {self.final}")
+
+    def _length(self) -> int:
+        return self.part.stat().st_size if self.part.is_file() else 0
+
+    def _wait(self, seconds: float) -> None:
+        if self.stop is None:
+            time.sleep(seconds)
+        elif self.stop.wait(seconds):
+            raise StoppedError(self.final.name)
 
     def _try(self) -> None:
         before = self._begun()
@@ -177,9 +254,18 @@ class _Download:
                 # The old bytes go before the new facts come, so that no crash leaves the two together.
                 self._forget()
                 start, before = 0, _content(response)
+                self._refuse_other(before.total)
                 self.facts.write_text(json.dumps(attrs.asdict(before)), encoding="utf-8")
             assert before is not None
             self._write(response, start, before.total)
+
+    def _refuse_other(self, total: int | None) -> None:
+        """Raise where the server has another file than was published, before it is fetched."""
+        if self.size is not None and total is not None and total != self.size:
+            raise self.error(
+                f"{shown(self.url)}: expected {self.size} bytes, the server has {total}; check the address, or fetch "
+                "the file yourself"
+            )
 
     def _begun(self) -> _Content | None:
         """Return what the partial file belongs to; None: begin anew, because nobody could tell if it changed."""
@@ -187,8 +273,8 @@ class _Download:
             content = _Content(**json.loads(self.facts.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
-        size = self.part.stat().st_size if self.part.is_file() else 0
-        known = content.validator or (self.digest and content.total)
+        size = self._length()
+        known = content.validator or (self.check.digits and content.total)
         return content if size and known and (content.total is None or size <= content.total) else None
 
     def _forget(self) -> None:
@@ -210,7 +296,7 @@ class _Download:
                 raise _CutError("the server no longer has the rest") from None
             if error.code in WORTH_A_TRY:
                 raise _CutError(f"HTTP {error.code} {error.reason}") from None
-            raise CheckpointError(
+            raise self.error(
                 f"{shown(self.url)}: HTTP {error.code} {error.reason}; check the address, or fetch the file yourself"
             ) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -221,14 +307,14 @@ class _Download:
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
         where, host = shown(self.url), urllib.parse.urlsplit(self.url).hostname
         if isinstance(cause, socket.gaierror):
-            return CheckpointError(f"{where}: no such host {host!r}, or no network; check the address")
+            return self.error(f"{where}: no such host {host!r}, or no network; check the address")
         if isinstance(cause, ConnectionRefusedError):
-            return CheckpointError(f"{where}: {host} refuses the connection; check the address and its port")
+            return self.error(f"{where}: {host} refuses the connection; check the address and its port")
         if isinstance(cause, TimeoutError):
             return _CutError(f"no answer within {TIMEOUT:g} s")
         if isinstance(cause, ConnectionError | http.client.RemoteDisconnected | http.client.IncompleteRead):
             return _CutError("connection cut before an answer")
-        return CheckpointError(f"{where}: cannot be fetched: {cause}; check the address")
+        return self.error(f"{where}: cannot be fetched: {cause}; check the address")
 
     def _write(self, response: Any, start: int, total: int | None) -> None:
         """Append what comes; the disk's errors pass through, those of the network are a cut."""
@@ -238,6 +324,9 @@ class _Download:
             while chunk := self._read(response, done, total):
                 file.write(chunk)
                 before, done = done, done + len(chunk)
+                self.progress(done)
+                if self.stop is not None and self.stop.is_set():
+                    raise StoppedError(self.final.name)
                 if total and done < total and 10 * done // total > 10 * before // total:
                     self.tell(f"  {100 * done // total} % of {megabytes(total)}")
             file.flush()
@@ -256,14 +345,15 @@ class _Download:
             raise _CutError(f"connection cut after {done} of {total or 'unknown'} bytes") from None
         return chunk
 
-    def _check(self) -> None:
+    def _verify(self) -> None:
         with self.part.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if not found.startswith(self.digest):
+            found = hashlib.file_digest(file, self.check.kind).hexdigest()
+        digits = self.check.digits
+        if not found.startswith(digits):
             self._forget()
-            raise CheckpointError(
-                f"{shown(self.url)}: expected sha256 {self.digest} as its name says, got {found[: len(self.digest)]}; "
-                "the download is deleted; try again, or fetch the file yourself"
+            raise self.error(
+                f"{shown(self.url)}: expected {self.check.kind} {digits} as {self.check.source}, got "
+                f"{found[: len(digits)]}; the download is deleted; try again, or fetch the file yourself"
             )
 
 

@@ -15,10 +15,12 @@ from vf.protocols import (
     BackboneConfig,
     CallbackConfig,
     DatasetConfig,
+    DownloadConfig,
     LauncherConfig,
     MetricConfig,
     ModelConfig,
     TransformConfig,
+    WriterConfig,
 )
 
 if TYPE_CHECKING:
@@ -67,6 +69,16 @@ def vf_callbacks() -> Mapping[str, type[CallbackConfig]]:  # type: ignore[empty-
 @hookspec
 def vf_launchers() -> Mapping[str, type[LauncherConfig]]:  # type: ignore[empty-body]
     """Launchers by name, chosen with ``launcher: {name: ...}`` or ``--launcher``."""
+
+
+@hookspec
+def vf_writers() -> Mapping[str, type[WriterConfig]]:  # type: ignore[empty-body]
+    """Formats that data sets are written in, for ``vf data convert --to NAME``, ``split`` and ``merge``."""
+
+
+@hookspec
+def vf_downloads() -> Mapping[str, type[DownloadConfig]]:  # type: ignore[empty-body]
+    """Published data sets by name, for ``vf data download NAME``."""
 
 
 @hookspec

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import attrs
 
-from vf.errors import RunError, SetupError
+from vf.errors import ConfigError, RunError, SetupError
 from vf.runs import JOB, RECIPE, new_run
 
 
@@ -66,13 +66,69 @@ class Nodes:
 
 
 @attrs.frozen(kw_only=True)
+class Measurement:
+    """What ``vf run test`` is asked for."""
+
+    checkpoint: str = ""
+    """A run, a checkpoint or a weight file; of a measurement of saved predictions, where the recipe is taken from."""
+    predictions: str = ""
+    """File of predictions to measure, instead of what a model says."""
+    data: str | None = None
+    """Folder to measure on, instead of the recipe's data; classes are matched by name."""
+    split: Literal["train", "val", "test"] | None = None
+    """Nothing: test where it is labelled, else val."""
+    overrides: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    """``--set`` items on the recipe."""
+    device: str = "auto"
+    limit: int | None = None
+    """Batches to measure; nothing: all."""
+    tta: tuple[float, ...] = attrs.field(default=(), converter=tuple)
+    """Test-time augmentation: factors on the model's input size; none: no augmentation."""
+    tta_flip: bool = True
+    """See each image mirrored too."""
+    tta_merge: str = ""
+    """How what is found becomes one; empty: the model's own way."""
+    out: str = ""
+    """File for the predictions, .json or .parquet."""
+    out_prefix: str = ""
+    """Beginning of the files for the data set's server or tools."""
+    format_only: bool = False
+    """Measure nothing."""
+    show_dir: str = ""
+    show: bool = False
+    wait_time: float = 0.0
+    """Seconds that a window stays; 0: until a key is pressed."""
+    show_score_thr: float = 0.3
+    interval: int = 1
+    """Every so many images are drawn."""
+    as_json: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if not self.checkpoint and not self.predictions:
+            raise ConfigError("say what to test: a run or a checkpoint, or --predictions FILE")
+        if self.format_only and not (self.out_prefix or self.out):
+            raise ConfigError(
+                "--format-only: say where: --out-prefix P for files P.bbox.json and the like, or --out FILE"
+            )
+
+    def plain(self) -> dict[str, Any]:
+        """Return what makes the same again, for a job."""
+        return attrs.asdict(self)
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything to do on images without labels."""
+        return bool(self.out or self.out_prefix or self.show_dir or self.show)
+
+
+@attrs.frozen(kw_only=True)
 class Job:
     """One action on one resolved recipe."""
 
-    action: Literal["train", "dry_run"]
-    folder: str
+    action: Literal["train", "dry_run", "test"]
+    folder: str = ""
     """The run folder; empty: rank 0 makes it, from ``out`` and ``name``."""
-    recipe: str
+    recipe: str = ""
     """Text of the resolved recipe."""
     source: str = ""
     """Name or file of the recipe, for people."""
@@ -84,6 +140,8 @@ class Job:
     """Where the user wants the run folder; empty: runs/NAME-NUMBER."""
     name: str = ""
     """For the run folder."""
+    measurement: Mapping[str, Any] = attrs.field(factory=dict)
+    """Of a test: what makes a :class:`Measurement`; the recipe is that of its checkpoint or file."""
 
     def made(self) -> Job:
         """Return the job with its run folder made and written; RunError where it is in the way."""
@@ -98,7 +156,9 @@ class Job:
     def write(self) -> Path:
         """Write the job into its run folder, and the recipe beside it."""
         folder = Path(self.folder)
-        (folder / RECIPE).write_text(self.recipe, encoding="utf-8")
+        fresh = folder / f".{RECIPE}.new"  # what names a folder a run is there whole, or not at all
+        fresh.write_text(self.recipe, encoding="utf-8")
+        fresh.replace(folder / RECIPE)
         path = folder / JOB
         path.write_text(self.text(), encoding="utf-8")
         return path

@@ -123,6 +123,9 @@ class BiFPN(Neck):
 class HRFPN(Neck):
     """HRNet's neck (arXiv 1904.04514): all levels at the finest size, mixed, then pooled to each level."""
 
+    step: Literal[1, 2] = field(
+        default=1, help="2: levels begin at twice the backbone's finest stride, as detectors without stride 4 need it"
+    )
     norm: Literal["none", "bn", "sync_bn", "gn"] = field(default="none", help=NORM_HELP)
 
     def build(self, channels: Sequence[int], strides: Sequence[int]) -> Network:
@@ -130,4 +133,4 @@ class HRFPN(Neck):
         from vf.nn import necks
 
         self._check(strides)
-        return necks.HRFPN(channels, strides, width=self.channels, levels=self.levels, norm=self.norm)
+        return necks.HRFPN(channels, strides, width=self.channels, levels=self.levels, step=self.step, norm=self.norm)

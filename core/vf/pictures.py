@@ -17,6 +17,8 @@ from vf.data.sample import Batch
 
 GOLDEN = 0.61803398875
 """Steps of the golden ratio around the hue circle keep any number of classes apart."""
+UNKNOWN = 255
+"""Of a map: no class."""
 
 
 def colour(index: int) -> tuple[int, int, int]:
@@ -38,7 +40,8 @@ def draw(
 
     Args:
         image: uint8 [3,H,W] RGB.
-        labels: any of ``boxes`` [N,4] XYXY pixels, ``masks`` [N,H,W], ``labels`` [N], ``scores`` [N].
+        labels: any of ``boxes`` [N,4] XYXY pixels, ``masks`` [N,H,W], ``labels`` [N], ``scores`` [N], ``keypoints``
+            [N,K,2] with ``visible`` [N,K] (0: not drawn), ``semantic`` [H,W] class indices (255: nothing).
         classes: names by class index.
         threshold: what scores less is left out.
         palette: one colour for each class, instead of :func:`colour`.
@@ -52,6 +55,8 @@ def draw(
     if masks is not None and boxes is not None:
         for i in keep:
             _tint(array, _mask(masks, i, array.shape[:2]), colours[i])
+    if labels.get("semantic") is not None:
+        _tint_map(array, labels["semantic"], palette)
     picture = Image.fromarray(array)
     canvas = ImageDraw.Draw(picture)
     side = math.sqrt(picture.width * picture.height)
@@ -59,6 +64,8 @@ def draw(
     for i in keep:
         text = classes[indices[i]] + (f" {scores[i]:.2f}" if scores else "")
         _box(canvas, boxes[i].tolist(), text, colours[i], width, font)  # type: ignore[index]
+        if labels.get("keypoints") is not None:
+            _points(canvas, labels["keypoints"][i].tolist(), labels["visible"][i].tolist(), colours[i], 2.0 * width)
     return picture
 
 
@@ -75,6 +82,24 @@ def _kept(labels: Mapping[str, Any], threshold: float) -> list[int]:
 def _tint(array: np.ndarray[Any, Any], mask: np.ndarray[Any, Any], rgb: tuple[int, int, int]) -> None:
     where = mask.astype(bool)
     array[where] = (0.55 * array[where] + 0.45 * np.array(rgb)).astype(np.uint8)
+
+
+def _tint_map(array: np.ndarray[Any, Any], semantic: Any, palette: Sequence[tuple[int, int, int]] | None) -> None:
+    """Tint the pixels of a map [H,W] by class; 255 is nobody's."""
+    values = np.asarray(semantic)[: array.shape[0], : array.shape[1]]
+    for index in np.unique(values[values != UNKNOWN]).tolist():
+        own = palette[index] if palette and index < len(palette) else colour(index)
+        _tint(array, values == index, own)
+
+
+def _points(
+    canvas: ImageDraw.ImageDraw, points: list[list[float]], visible: list[int], rgb: tuple[int, int, int], radius: float
+) -> None:
+    """Draw keypoints: full where they are seen, a ring where they are hidden."""
+    for (x, y), seen in zip(points, visible, strict=True):
+        if seen:
+            corners = (x - radius, y - radius, x + radius, y + radius)
+            canvas.ellipse(corners, fill=rgb if seen > 1 else None, outline=(255, 255, 255) if seen > 1 else rgb)
 
 
 def _box(
@@ -115,6 +140,14 @@ def grid(pictures: Sequence[Image.Image], *, cell: int, columns: int | None = No
         small = picture.resize((max(1, int(picture.width * ratio)), max(1, int(picture.height * ratio))))
         sheet.paste(small, (i % columns * cell, i // columns * cell))
     return sheet
+
+
+def beside(left: Image.Image, right: Image.Image, *, gap: int = 8) -> Image.Image:
+    """Put two pictures of one height next to each other, ``gap`` px apart."""
+    both = Image.new("RGB", (left.width + gap + right.width, left.height), (32, 32, 32))
+    both.paste(left, (0, 0))
+    both.paste(right, (left.width + gap, 0))
+    return both
 
 
 def _on_cpu(target: Mapping[str, Any]) -> dict[str, Any]:

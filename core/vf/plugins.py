@@ -27,6 +27,8 @@ KINDS = {
     "metric": "vf_metrics",
     "callback": "vf_callbacks",
     "launcher": "vf_launchers",
+    "writer": "vf_writers",
+    "download": "vf_downloads",
 }
 """Kind of component -> the hook that returns its classes."""
 

@@ -23,7 +23,7 @@ from vf.data.sample import Batch, Sample
 from vf.engine.build import preprocess_of
 from vf.engine.checkpoint import load_into, read_weights
 from vf.engine.precision import Precision, make_precision, pick_device
-from vf.errors import DataError, VFError
+from vf.errors import ConfigError, DataError, VFError
 from vf.protocols import DatasetInfo
 from vf.recipes import Resolved, from_text
 from vf.runs import find_weights
@@ -104,6 +104,22 @@ class Predictor:
         if resolved.recipe.train.channels_last:
             model = model.to(memory_format=torch.channels_last)
         return cls(model, resolved, weights.info, make_precision(precision, pick_device(device)))
+
+    def with_tta(self, *, scales: Sequence[float] = (1.0,), flip: bool = True, **options: Any) -> Predictor:
+        """Return a predictor that sees each image in several ways and merges what the model says; it shares the model.
+
+        Args:
+            scales: factors on the model's own input size.
+            flip: see each image also mirrored left and right.
+            options: of the model; detectors take ``merge`` (nms, wbf), ``iou`` and ``max_detections``.
+
+        Raises:
+            ConfigError: the model has no test-time augmentation, or not with these values.
+        """
+        wrap = getattr(self.model, "with_tta", None)
+        if wrap is None:
+            raise ConfigError(f"tta: {type(self.model).__name__} has no test-time augmentation; leave tta out")
+        return Predictor(wrap(scales=scales, flip=flip, **options), self.resolved, self.info, self.precision)
 
     def __call__(self, source: str | Path | Tensor) -> Result:
         """Predict one image: a file, or a uint8 [3,H,W] RGB tensor."""

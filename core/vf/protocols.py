@@ -7,23 +7,32 @@ of torch at run time: ``vf list`` and ``vf config check`` read it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import attrs
 
+T = TypeVar("T")
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from torch import Tensor
 
+    from vf.data.entries import Entries
     from vf.data.sample import Batch, Sample
+    from vf.downloads import RemoteFile
     from vf.engine.callbacks import Callback
     from vf.launch import Job
     from vf.nn.backbones.backbone import Backbone
 
     Prediction = dict[str, Tensor]
     """One image's result in the pixel frame of the decoded image, on the CPU. Keys that the core draws and
-    writes: ``boxes`` [N,4] XYXY, ``scores`` [N] in 0..1, ``labels`` [N] class indices, ``masks`` [N,H,W] bool."""
+    writes: ``boxes`` [N,4] XYXY, ``scores`` [N] in 0..1, ``labels`` [N] class indices, ``masks`` [N,H,W] bool.
+    To lie in a file (`vf.predictions`) a value is a tensor, an array, plain data, or has a method ``plain()`` that
+    returns plain data, which :class:`Results` makes a value of again."""
+
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -50,6 +59,8 @@ class DatasetInfo:
     """Names of an object's keypoints, in their order."""
     category_ids: tuple[int, ...] = ()
     """The id of each of ``classes + stuff`` in the data's own files, for results that are written in their form."""
+    unlabelled: tuple[str, ...] = ()
+    """Splits that nobody labelled: they can be predicted, not measured."""
 
 
 @attrs.frozen
@@ -65,6 +76,10 @@ class Dataset(Protocol):
 
     Two optional methods serve ``loader.sampler``, without decoding images: ``sizes()`` returns the height and width
     of each sample [N,2] (for aspect_ratio), ``labels_of(index)`` the class indices of its objects (for class_aware).
+    Two more serve ``vf run test --predictions``, which else decodes all images: ``id_of(index)`` returns a sample's id,
+    ``target(index, size)`` the target of an image that was decoded to ``size`` (height, width).
+    ``vf data`` lives on all of these and on two more: ``file_of(index)`` returns the storage and the name in it of an
+    image (`vf.data.storage`), ``objects()`` flat facts of all objects (`vf.data.entries.Objects`).
     """
 
     def __len__(self) -> int: ...
@@ -72,9 +87,46 @@ class Dataset(Protocol):
     def __getitem__(self, index: int, /) -> Sample: ...
 
 
+@attrs.frozen(kw_only=True)
+class ClassRows:
+    """Tensors of a model whose first dimension counts classes: groups (anchors), in each the classes, in each rows."""
+
+    names: str
+    """Pattern of our names."""
+    rows: int = 1
+    """Of one class: 4 where each class has its own box."""
+    background: bool = False
+    """Whether a last class stands for background."""
+
+
+@attrs.frozen(kw_only=True)
+class ForeignWeights:
+    """How the tensors of another library become those of a model. Patterns are regular expressions of whole names."""
+
+    rules: tuple[tuple[str, str], ...]
+    """(pattern of their names, our name with \\1 …); the first that fits and gives a name of the model counts."""
+    rows: tuple[ClassRows, ...] = ()
+    background_first: bool = False
+    """Whether theirs have background as the first class of these rows, also where ours have none."""
+    absent: tuple[str, ...] = ()
+    """Patterns of our names that theirs lack for good: they keep the values that the model is built with."""
+    settings: Mapping[str, Any] = attrs.field(factory=dict)
+    """Keys of the model, with dots, with which the numbers are theirs."""
+    known: tuple[tuple[tuple[str, ...], tuple[int, ...]], ...] = ()
+    """Class lists of published weights with the ids of their classes, for files that do not name theirs."""
+    stuff: str = ""
+    """Our tensor with a row for each stuff and one more, where the model has stuff."""
+    norm_eps: Mapping[str, float] = attrs.field(factory=dict)
+    """Beginning of a published file's name -> eps of its batch norms, where it is not 1e-5."""
+
+
 @runtime_checkable
 class ModelConfig(Protocol):
-    """Builds a :class:`Model`."""
+    """Builds a :class:`Model`.
+
+    An optional method ``foreign_weights(source: str) -> ForeignWeights | None`` says how ``vf convert`` reads the
+    weights of another library, for a ``source`` of `vf.foreign.SOURCES`; None: it does not know them.
+    """
 
     def build(self, info: DatasetInfo) -> torch.nn.Module: ...
 
@@ -86,12 +138,56 @@ class BackboneConfig(Protocol):
     def build(self) -> Backbone: ...
 
 
+@attrs.frozen(kw_only=True)
+class Predicted:
+    """What a model said of one image of a split."""
+
+    id: str
+    size: tuple[int, int]
+    """Height and width of the image as decoded."""
+    prediction: Prediction
+    image_id: int | str | None = None
+    """Its id in the data's own files, where its target has one under ``image_id``."""
+
+
+class Results(Protocol):
+    """The files that the predictions of a data set lie in; see :class:`DatasetConfig`."""
+
+    def restore(self, prediction: dict[str, Any], size: tuple[int, int]) -> Prediction:
+        """Make plain data what ``plain()`` made it of, for an image of ``size`` (height, width).
+
+        Raises:
+            DataError: a file gives something else.
+        """
+        ...
+
+    def write(self, predicted: Iterable[Predicted], prefix: str, info: DatasetInfo) -> Sequence[str]:
+        """Write what the server or the tools of the data set take, one image after another.
+
+        Args:
+            predicted: in the order of the split; can be gone through once.
+            prefix: beginning of the names of the files.
+            info: of the model; its ``category_ids`` are the data's, one for each of ``classes + stuff``, -1 where the
+                data does not know the class.
+
+        Returns:
+            what was written: files and folders.
+
+        Raises:
+            DataError: the predictions lack what the form needs.
+        """
+        ...
+
+
 @runtime_checkable
 class DatasetConfig(Protocol):
     """Names a data set, knows its facts and builds its splits.
 
     An optional method ``build_as(split, *, evaluation: bool)`` builds a split to train on or to evaluate on whatever
     its name, where that makes a difference (crowd regions, masks as run lengths): cross-validation asks for it.
+    Another, ``results()``, builds the :class:`Results` that ``vf run test --out-prefix`` writes. A third,
+    ``as_delivered()``, returns the config of all that the files hold (masks, keypoints) in the splits that they have,
+    none made of another: what ``vf data convert``, ``split`` and ``merge`` write.
     """
 
     def info(self) -> DatasetInfo:
@@ -108,6 +204,62 @@ class DatasetConfig(Protocol):
     def sniff(cls, path: str) -> Mapping[str, Any] | None:
         """Return the keys that make ``path`` readable as this format (at least ``path``), or None."""
         ...
+
+
+Images = Literal["keep", "copy", "link"]
+"""What becomes of the images beside labels that are written: they stay, and labels name their place; or are copied or
+linked into the new folder."""
+
+
+class Track(Protocol):
+    """Yields items under a progress bar; see `vf.console.Console.track`."""
+
+    def __call__(self, items: Iterable[T], label: str, total: int) -> Iterator[T]: ...
+
+
+class Writer(Protocol):
+    """Writes data sets in one format, sample by sample: memory does not grow with them.
+
+    A method ``write_file(file, info, entries, track)`` writes one split into one file where the format can: images stay
+    where they are.
+    """
+
+    def write(
+        self, folder: Path, info: DatasetInfo, splits: Mapping[str, Entries], *, images: Images, track: Track
+    ) -> Sequence[str]:
+        """Write splits by name.
+
+        Args:
+            folder: empty; what names an image relative to it stays right where it is renamed.
+            info: of the data; ``num_samples`` and ``notes`` are of no interest.
+            splits: the samples, without their pixels.
+            images: what becomes of the images.
+            track: shows progress: items, label, number of items -> the items.
+
+        Returns:
+            lines for the user: what the format cannot say and was left out.
+
+        Raises:
+            DataError: the data cannot be written so.
+        """
+        ...
+
+
+@runtime_checkable
+class WriterConfig(Protocol):
+    """Builds a :class:`Writer`."""
+
+    task: ClassVar[str]
+    """Of the data that it writes; the first writer of a task, by name, is the default."""
+
+    def build(self) -> Writer: ...
+
+
+@runtime_checkable
+class DownloadConfig(Protocol):
+    """Names the files of a published data set. An optional method ``finish(folder)`` runs when all are there."""
+
+    def build(self) -> Sequence[RemoteFile]: ...
 
 
 @runtime_checkable
@@ -170,6 +322,11 @@ class Model(Protocol):
     called once when ``train.final`` begins (the last epochs, without mixing transforms), and again on resume.
     Another, ``load_pretrained(tell)``, is called once where a training starts from nothing: not on resume, not with
     ``train.init_from``; a model hands it on to its backbone.
+
+    A method ``with_tta(*, scales, flip, **options)`` returns a model that sees each image at several scales and, with
+    ``flip``, mirrored too, and merges what it says: for evaluation only, with a ``preprocess`` of its own. It raises
+    ConfigError where it cannot; options are its own, as the way to merge. Without the method, a model has no test-time
+    augmentation (`vf.predict.Predictor.with_tta`).
 
     ``train.optimizer.layer_decay`` works with models that also have ``num_layers: int`` and
     ``layer_id(parameter_name: str) -> int``, from 0 (patch embedding, stem) to ``num_layers`` (what comes after

@@ -72,7 +72,7 @@ def resolve(
     Args:
         reference: recipe name, recipe file, or None for the default of ``task``.
         task: with no reference, runs ``<task>/quickstart``, or ``<task>/custom`` where ``data`` is given.
-        data: a folder whose format is recognised; it replaces the recipe's ``data``.
+        data: a folder whose format is recognised; it replaces the recipe's ``data``, whose switches stay.
         overrides: ``key.sub.0=value`` items, applied in order.
 
     Raises:
@@ -84,11 +84,22 @@ def resolve(
     return structure(_changed(_load(source, found, ()), found, data, overrides), source, task=task)
 
 
-def resolve_data(path: str, overrides: Sequence[str] = ()) -> protocols.DatasetConfig:
-    """Return the data set that recognises ``path``, with the overrides ``data.key=value`` applied."""
+def resolve_data(
+    path: str, overrides: Sequence[str] = (), *, name: str = "", said: str = "--data "
+) -> protocols.DatasetConfig:
+    """Return the data set that recognises ``path``, with the overrides ``data.key=value`` applied.
+
+    Args:
+        path: a folder or zip.
+        overrides: ``data.key=value`` items.
+        name: of the data set, where the user says it.
+        said: what stands before the path in messages.
+    """
     found = plugins()
     found.check()
-    tree = _changed(Node({}, f"--data {path}"), found, path, overrides)
+    origin = f"{said}{path}"
+    data = sniff(path, found, said=said) if not name else _named(path, name, found, origin)
+    tree = _changed(_with(Node({}, origin), "data", data), found, None, overrides)
     assert isinstance(tree.value, dict)
     structurer = Structurer(found)
     strange = [key for key in tree.value if key != "data"]
@@ -101,10 +112,22 @@ def resolve_data(path: str, overrides: Sequence[str] = ()) -> protocols.DatasetC
 
 def _changed(tree: Node, found: Plugins, data: str | None, overrides: Sequence[str]) -> Node:
     if data is not None:
-        tree = _with(tree, "data", sniff(data, found))
+        tree = _with(tree, "data", _with_switches(sniff(data, found), tree, found))
     for item in overrides:
         tree = _override(tree, item)
     return tree
+
+
+def _with_switches(recognised: Node, tree: Node, found: Plugins) -> Node:
+    """Keep what is true or false in the data that is replaced, as ``masks``: what a model needs of any data."""
+    new, old = _children(recognised), _children(_children(tree).get("data", recognised))
+    fields = attrs.fields_dict(found.lookup("dataset", str(new["name"].value)))
+    kept = {key: node for key, node in old.items() if isinstance(node.value, bool) and key in fields}
+    return Node({**kept, **new}, recognised.origin)
+
+
+def _children(node: Node) -> dict[str, Node]:
+    return node.value if isinstance(node.value, dict) else {}
 
 
 def structure(tree: Node, source: str, *, task: str | None = None) -> Resolved:
@@ -252,22 +275,30 @@ def _relabel(node: Node, origin: str) -> Node:
     return Node(value, origin, node.text)
 
 
-def sniff(path: str, found: Plugins) -> Node:
-    """Return the ``data`` mapping for a folder, from the one data set class that recognises it."""
+def _named(path: str, name: str, found: Plugins, origin: str) -> Node:
+    """Return the ``data`` mapping of a data set that is named."""
+    if "path" not in attrs.fields_dict(found.lookup("dataset", name)):
+        raise ConfigError(f"dataset {name!r} is read from no folder; name another")
     if not Path(path).exists():
-        raise ConfigError(f"--data {path}: no such file or folder")
+        raise ConfigError(f"{origin}: no such file or folder")
+    return _from_plain({"name": name, "path": path}, origin)
+
+
+def sniff(path: str, found: Plugins, *, said: str = "--data ") -> Node:
+    """Return the ``data`` mapping for a folder, from the one data set class that recognises it."""
+    origin = f"{said}{path}"
+    if not Path(path).exists():
+        raise ConfigError(f"{origin}: no such file or folder")
     known = {name: cls for name, cls in found.components("dataset").items() if "path" in attrs.fields_dict(cls)}
     hits = {name: keys for name, cls in known.items() if (keys := cls.sniff(path)) is not None}
     if not hits:
         raise ConfigError(
-            f"--data {path}: not recognised as any of {listed(known)}; see 'vf explain dataset NAME' for each layout"
+            f"{origin}: not recognised as any of {listed(known)}; see 'vf explain dataset NAME' for each layout"
         )
     if len(hits) > 1:
-        raise ConfigError(
-            f"--data {path}: could be {' or '.join(hits)}; say which: "
-            f"--set data.name={next(iter(hits))} --set data.path={path}"
-        )
-    (name, keys), origin = next(iter(hits.items())), f"--data {path}"
+        which = f"--set data.name={next(iter(hits))} --set data.path={path}" if said else f"--from {next(iter(hits))}"
+        raise ConfigError(f"{origin}: could be {' or '.join(hits)}; say which: {which}")
+    name, keys = next(iter(hits.items()))
     return _from_plain({"name": name, **keys}, origin)
 
 

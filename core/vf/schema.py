@@ -40,6 +40,12 @@ def config(cls: type[T]) -> type[T]:
     return attrs.frozen(cls, kw_only=True)
 
 
+def changed(config: T, **values: Any) -> T:
+    """Return a config with other values of some keys."""
+    other: T = attrs.evolve(config, **values)  # type: ignore[misc]
+    return other
+
+
 def _rule(holds: Callable[[Any], bool], sentence: str) -> Validator:
     def validate(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if not holds(value):

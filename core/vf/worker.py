@@ -14,25 +14,29 @@ from vf.data.loader import usable_cores
 from vf.engine import signals
 from vf.engine.build import Training, build_training
 from vf.engine.precision import pick_device
-from vf.engine.ranks import Ranks, open_ranks
+from vf.engine.ranks import Ranks, naming_lost_contact, open_ranks
 from vf.engine.state import State
 from vf.engine.train import train
 from vf.errors import VFError
-from vf.launch import Job
-from vf.measure import measure
+from vf.launch import Job, Measurement
+from vf.measure import measure, report
 from vf.predict import Predictor
 from vf.recipes import Resolved, from_text
 from vf.runs import CHECKPOINTS, find_weights
-from vf.world import find_world
+from vf.world import World, find_world
+
+PATIENCE = 1800.0
+"""Seconds that a process of a test waits for the others."""
 
 
 def work(job: Job) -> int:
     """Do the job as the process that the environment says this is; return an exit code, raise errors of the user."""
     world = find_world()
+    if job.action == "test":
+        return _test(Measurement(**job.measurement), world)
     resolved = from_text(job.recipe, f"{job.folder}/recipe.yaml")
     device = pick_device(resolved.recipe.train.device, local_rank=world.local_rank)
-    if world.size > 1 and device.type == "cpu":
-        torch.set_num_threads(max(1, usable_cores() // world.local_size))
+    _share_cores(world, device)
     # A little more patience than the watchdog's, who can say more.
     timeout = resolved.recipe.train.stall_timeout + 60
     stream = sys.stdout if world.first else StringIO()
@@ -42,6 +46,23 @@ def work(job: Job) -> int:
             return 0
         job = job if job.folder else ranks.from_first(job.made)
         return _train(resolved, job, console, ranks)
+
+
+def _share_cores(world: World, device: torch.device) -> None:
+    if world.size > 1 and device.type == "cpu":
+        torch.set_num_threads(max(1, usable_cores() // world.local_size))
+
+
+def _test(asked: Measurement, world: World) -> int:
+    device = pick_device(asked.device, local_rank=world.local_rank)
+    _share_cores(world, device)
+    stream = (sys.stderr if asked.as_json else sys.stdout) if world.first else StringIO()
+    with open_ranks(world, device, timeout=PATIENCE) as ranks, Console(stream) as console:
+        with naming_lost_contact(ranks, lambda: "testing"):
+            measured = measure(asked, console, ranks)
+        if world.first:
+            report(measured, asked, console)
+    return 0
 
 
 def _train(resolved: Resolved, job: Job, console: Console, ranks: Ranks) -> int:
@@ -105,7 +126,7 @@ def _dry_run(resolved: Resolved, batches: int, console: Console, ranks: Ranks) -
 
 def _dry_use(resolved: Resolved, batches: int, folder: Path, console: Console, training: Training) -> None:
     weights = find_weights(str(folder / CHECKPOINTS / "last"))
-    measure(weights, console, limit=batches, device=resolved.recipe.train.device)
+    measure(Measurement(checkpoint=str(weights), limit=batches, device=resolved.recipe.train.device), console)
     console.say("ok    tested the saved weights")
     predictor = Predictor.load(weights, device=resolved.recipe.train.device)
     sample = next(iter(training.eval_batches()))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from vf.errors import DataError, did_you_mean, listed
-from vf.protocols import SPLITS, DatasetConfig, DatasetInfo, Finding, Split
+from vf.protocols import SPLITS, DatasetConfig, DatasetInfo, Finding, Results, Split
 from vf.schema import at_least, config, field, positive, within
 
 if TYPE_CHECKING:
@@ -21,6 +21,13 @@ def build_as(data: DatasetConfig, split: Split, *, evaluation: bool) -> Dataset:
     """Build a split to train on or to evaluate on, whatever its name, where the data set makes a difference."""
     own = getattr(data, "build_as", None)
     built: Dataset = data.build(split) if own is None else own(split, evaluation=evaluation)
+    return built
+
+
+def results_of(data: DatasetConfig) -> Results | None:
+    """Build what writes the results of a data set in its own form, where it has one."""
+    own = getattr(data, "results", None)
+    built: Results | None = None if own is None else own()
     return built
 
 
@@ -63,6 +70,10 @@ class Wrapper:
     def build_as(self, split: Split, *, evaluation: bool) -> Dataset:
         """Build one split to train on or to evaluate on, whatever its name."""
         return build_as(self.of, split, evaluation=evaluation)
+
+    def results(self) -> Results | None:
+        """What writes results, where the data set that it is made of has it."""
+        return results_of(self.of)
 
     def check(self) -> Sequence[Finding]:
         """What there is to find in the data set that it is made of."""
@@ -270,6 +281,7 @@ class Concat:
             palette=first.palette if same else None,
             category_ids=first.category_ids if same and len(ids) == 1 else (),
             keypoints=first.keypoints if all(info.keypoints == first.keypoints for info in infos) else (),
+            unlabelled=tuple(s for s in SPLITS if any(s in info.unlabelled for info in infos)),
         )
 
     def build(self, split: Split) -> Dataset:
@@ -289,6 +301,10 @@ class Concat:
             classes=[self.infos[number].classes for number in have],
             joined=self.info().classes,
         )
+
+    def results(self) -> Results | None:
+        """What writes results: that of the first data set."""
+        return results_of(self.of[0])
 
     def check(self) -> Sequence[Finding]:
         """What there is to find in each."""

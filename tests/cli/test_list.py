@@ -140,7 +140,7 @@ def test_explain_a_recipe(vf: Vf, site: Any) -> None:
         (
             ["xyz"],
             "unknown kind 'xyz'; expected one of model, backbone, dataset, transform, metric, callback, launcher, "
-            "optimizer, schedule, sampler, neck, recipe, train, loader",
+            "writer, download, optimizer, schedule, sampler, neck, recipe, train, loader",
         ),
         (["model"], "vf explain model: say which: net, wide"),
         (["optimizer"], f"vf explain optimizer: say which: {OPTIMIZERS}"),

@@ -304,7 +304,7 @@ def test_who_waits_says_so(server: Server, tmp_path: Path) -> None:
     lines: list[str] = []
 
     def hold() -> None:
-        with vf.fetch._alone(final, lines.append):
+        with vf.fetch.alone(final, lines.append):
             held.set()
             release.wait(60)
 

@@ -123,6 +123,11 @@ def test_hrfpn_by_hand() -> None:
     expected = torch.tensor([1.0, 2, 3, 4]) + 10 * ramp + 100
     torch.testing.assert_close(first, expected.expand(1, 1, 4, 4))
     torch.testing.assert_close(second, expected.view(2, 2).mean(1).expand(1, 1, 2, 2))
+    coarser = HRFPN(channels=1, levels=2, step=2).build((1, 2), (4, 8))
+    coarser.load_state_dict(neck.state_dict())
+    assert (neck.strides, coarser.strides) == ((4, 8), (8, 16))
+    for level, half in zip((first, second), coarser([fine, coarse]), strict=True):
+        torch.testing.assert_close(half, level[..., ::2, ::2])
 
 
 def test_fast_normalised_fusion_by_hand() -> None:

@@ -71,3 +71,26 @@ def test_a_grid_has_as_many_cells_as_it_needs() -> None:
 
 def test_neighbouring_classes_differ() -> None:
     assert len({colour(i) for i in range(200)}) == 200
+
+
+def test_keypoints_are_full_where_they_are_seen() -> None:
+    labels = {
+        "boxes": torch.tensor([[10.0, 40, 90, 90]]),
+        "labels": torch.tensor([0]),
+        "keypoints": torch.tensor([[[30.0, 60], [50, 60], [70, 60]]]),
+        "visible": torch.tensor([[2, 1, 0]]),
+    }
+    picture = draw(BLACK, labels, ["a"])
+    assert [pixels(picture, x, 60) for x in (30, 50, 70)] == [colour(0), (0, 0, 0), (0, 0, 0)]
+    assert colour(0) in [pixels(picture, x, 60) for x in range(45, 50)]
+    assert not np.asarray(picture)[55:66, 65:76].any()
+
+
+def test_a_map_tints_by_class_and_leaves_the_unknown() -> None:
+    semantic = torch.full((100, 100), 255, dtype=torch.uint8)
+    semantic[:50] = 1
+    semantic[50:60] = 2
+    picture = draw(BLACK, {"semantic": semantic}, ["a", "b"], palette=[(0, 0, 0), (100, 100, 100)])
+    assert pixels(picture, 9, 9) == (45, 45, 45)
+    assert pixels(picture, 9, 55) == tuple(int(0.45 * c) for c in colour(2))
+    assert pixels(picture, 9, 90) == (0, 0, 0)

@@ -251,3 +251,19 @@ def test_it_is_free_of_torch_and_numpy() -> None:
     probe = "import sys, vf.data.storage; print([m for m in ('torch', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_heads_of_files(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    content = bytes(range(256)) * 400
+    (tmp_path / "in" / "a").write_bytes(content)
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        with zipfile.ZipFile(tmp_path / f"{method}.zip", "w", method) as file:
+            file.write(tmp_path / "in" / "a", "a")
+    places = [Folder(tmp_path / "in"), *(open_storage(tmp_path / f"{m}.zip") for m in (0, 8))]
+    for place in [*places, Joined({"x": places[0]}).within("x")]:
+        for count in (1, 300, 70_000, 10**7):
+            assert place.head("a", count) == content[:count]
+        with pytest.raises(DataError, match="no such file"):
+            place.head("b", 1)
+    assert Joined({"x": places[1]}).head("x/a", 3) == content[:3]

@@ -1,7 +1,8 @@
-"""Small data sets written on the spot."""
+"""Small data sets and batches written on the spot."""
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import zipfile
@@ -11,7 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from vf.data.sample import Batch
 
 
 def picture(path: Path, size: tuple[int, int] = (40, 30)) -> None:
@@ -255,6 +259,23 @@ class Layouts:
                 write(root / "labels" / split / f"{split}_{stem}.txt", "0 0.5 0.5 0.5 0.5\n1 0.25 0.5 0.5 1\n")
         return root
 
+    def balloons(self) -> bytes:
+        """The archive of the balloons: an image a split with outlines, by number in train and in turn in val."""
+        shape = {"name": "polygon", "all_points_x": [2, 12, 12, 2], "all_points_y": [2, 2, 8, 8]}
+        region = {"shape_attributes": shape, "region_attributes": {}}
+        image, data = io.BytesIO(), io.BytesIO()
+        Image.new("RGB", (40, 30), (9, 9, 9)).save(image, "JPEG")
+        with zipfile.ZipFile(data, "w") as file:
+            for split, regions in (("train", {"0": region, "1": region}), ("val", [region])):
+                said = {
+                    "a.jpg123": {"filename": "a.jpg", "size": 123, "regions": regions},
+                    "b.jpg456": {"filename": "b.jpg", "size": 456, "regions": type(regions)()},
+                }
+                file.writestr(f"balloon/{split}/via_region_data.json", json.dumps(said))
+                file.writestr(f"balloon/{split}/a.jpg", image.getvalue())
+                file.writestr(f"__MACOSX/balloon/{split}/._a.jpg", b"")
+        return data.getvalue()
+
     def zipped(self, root: Path, *, inner: str = "") -> Path:
         """Zip a data set into NAME.zip beside it, all of it in the folder ``inner``, and take the folder away."""
         path = root.with_name(f"{root.name}.zip")
@@ -281,3 +302,70 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
 def layouts(tmp_path: Path) -> Layouts:
     """Writes data sets of every layout."""
     return Layouts(tmp_path)
+
+
+class Detection:
+    """Batches for detectors, and how torchvision's are asked and compared."""
+
+    @staticmethod
+    def batch(*boxes: Any, size: tuple[int, int], **targets: torch.Tensor) -> Batch:
+        """Noise of one size with the given boxes on each image; labels go through three classes."""
+        rows = [row for image in boxes for row in image]
+        generator = torch.Generator().manual_seed(7)
+        known: dict[str, Any] = {
+            "boxes": torch.tensor(rows, dtype=torch.float32).reshape(-1, 4),
+            "labels": torch.arange(len(rows)) % 3,
+            **targets,
+        }
+        return Batch(
+            images=torch.randint(0, 256, (len(boxes), 3, *size), dtype=torch.uint8, generator=generator),
+            sizes=torch.tensor([size] * len(boxes)),
+            original=torch.tensor([size] * len(boxes)),
+            ids=tuple(str(i) for i in range(len(boxes))),
+            targets=known,
+            counts=dict.fromkeys(known, tuple(len(image) for image in boxes)),
+        )
+
+    @staticmethod
+    def total(losses: Any) -> torch.Tensor:
+        """What the engine minimises."""
+        return torch.stack([value for name, value in losses.items() if not name.startswith("_")]).sum()
+
+    @staticmethod
+    def without_gradient(model: torch.nn.Module) -> list[str]:
+        """Names of parameters that train and got no finite gradient."""
+        named = [(n, p.grad) for n, p in model.named_parameters() if p.requires_grad]
+        return [name for name, grad in named if grad is None or not bool(grad.isfinite().all())]
+
+    @staticmethod
+    def loosen(*modules: torch.nn.Module, std: float = 0.5) -> None:
+        """Give weights that tell cells apart: new heads say the same everywhere."""
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in (p for module in modules for p in module.parameters()):
+                spread = std / max(1, parameter[0].numel()) ** 0.5
+                parameter += torch.randn(parameter.shape, generator=generator) * spread
+
+    @staticmethod
+    def of_torchvision(model: torch.nn.Module, batch: Batch, *, first_label: int = 0) -> Any:
+        """Ask a model of torchvision: in training for the losses of the whole batch, else for predictions."""
+        images = [image / 255 for image in batch.images]
+        if not model.training:
+            return model(images)
+        keys = [{"boxes": t["boxes"], "labels": t["labels"] + first_label} for t in batch.per_image()]
+        return model(images, keys)
+
+    @staticmethod
+    def assert_same(ours: Any, others: Any, *, first_label: int = 0, fewest: int = 20) -> None:
+        """Scores to 1e-4, boxes to 1e-3 px, in the same order."""
+        for own, other in zip(ours, others, strict=True):
+            assert len(own["scores"]) == len(other["scores"]) >= fewest
+            torch.testing.assert_close(own["scores"], other["scores"], atol=1e-4, rtol=0)
+            torch.testing.assert_close(own["labels"], other["labels"] - first_label)
+            torch.testing.assert_close(own["boxes"], other["boxes"], atol=1e-3, rtol=0)
+
+
+@pytest.fixture(scope="session")
+def detection() -> Detection:
+    """What tests of detectors share."""
+    return Detection()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import vf.downloading
 import vf_det
 from vf import builtin
 from vf.recipes import resolve
 
 PAGE = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
-COMMANDS = [line.partition("  #")[0].strip() for line in re.findall(r"^(vf .*)$", PAGE, re.MULTILINE)]
+COMMANDS = [shlex.split(line.partition("  #")[0]) for line in re.findall(r"^(vf .*)$", PAGE, re.MULTILINE)]
 RECIPES = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
@@ -30,6 +32,8 @@ def folders(layouts: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("train2017", "val2017"):
         layouts.zipped(root / name, inner=name)
     layouts.coco()
+    (layouts.folder / "classes.txt").write_text("person\ncar\n")
+    monkeypatch.setattr(vf.downloading, "download", lambda url, final, **_: final.write_bytes(layouts.balloons()))
     monkeypatch.chdir(layouts.folder)
     folder: Path = layouts.folder
     return folder
@@ -39,7 +43,7 @@ def folders(layouts: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_command(typed: Callable[..., Any]) -> None:
     assert len(COMMANDS) > 15
     for command in COMMANDS:
-        said = typed(*command.split()[1:])
+        said = typed(*command[1:])
         assert said.code == 0, f"{command}\n{said.out}{said.err}"
 
 

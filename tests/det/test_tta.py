@@ -13,9 +13,11 @@ from torchvision.ops import box_iou
 from vf.data.collate import Collate
 from vf.data.pipeline import Fitted
 from vf.data.sample import Batch, Sample
+from vf.engine.precision import make_precision
 from vf.errors import ConfigError
 from vf.nn.preprocess import Letterbox
 from vf.nn.resize import KeepRatio
+from vf.predict import Predictor
 from vf.testing import INFO
 from vf_det.masks import Masks
 from vf_det.model_configs import YOLOX
@@ -225,3 +227,24 @@ def test_mistakes(call: Any, sentence: str) -> None:
     with pytest.raises(ConfigError) as error:
         call()
     assert error.value.problems == (sentence,)
+
+
+def predictor(model: nn.Module) -> Predictor:
+    resolved: Any = None  # only of interest where it came from a checkpoint
+    return Predictor(model, resolved, INFO, make_precision("fp32", torch.device("cpu")))
+
+
+def test_a_predictor_sees_an_image_in_several_ways(model: nn.Module) -> None:
+    plain, seen = predictor(model), predictor(model).with_tta(scales=(1.0, 1.5), flip=True, merge="wbf", iou=0.6)
+    image = noise(64, 96)
+    batch = batch_of(seen.preprocess, image)
+    wanted = with_tta(model, (1.0, 1.5), True, "wbf", iou=0.6)(batch)[0]
+    found = seen(image).prediction
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+    assert not torch.equal(found["boxes"], plain(image).prediction["boxes"])
+
+
+def test_a_model_without_it_says_so() -> None:
+    with pytest.raises(ConfigError) as error:
+        predictor(Bright()).with_tta()
+    assert error.value.problems == ("tta: Bright has no test-time augmentation; leave tta out",)

@@ -45,6 +45,7 @@ class Collate:
             targets=targets,
             counts=counts,
             skipped=skipped,
+            places=tuple(f.place for f in fitted if f.place is not None),
         )
 
 

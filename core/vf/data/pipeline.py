@@ -28,6 +28,8 @@ class Fitted:
     original: tuple[int, int]
     skipped: tuple[str, ...] = ()
     """What could not be read in its place."""
+    place: int | None = None
+    """In its split, where the order matters."""
 
 
 @attrs.frozen
@@ -143,7 +145,7 @@ class EvalView(TorchDataset[Fitted | Failure]):
             sample = self._dataset[index]
         except VFError as error:
             return Failure(type(error), error.problems)
-        return Fitted(self._preprocess.fit(sample, with_target=False), sample.size)
+        return Fitted(self._preprocess.fit(sample, with_target=False), sample.size, place=index)
 
 
 def drop_empty_boxes(sample: Sample, *, smallest: float = 1.0) -> Sample:

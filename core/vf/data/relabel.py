@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import attrs
 import torch
 
@@ -23,12 +26,37 @@ class Relabelled:
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._dataset[index]
-        labels = self._map[sample.target["labels"]]
-        target = {**sample.target, "labels": labels}
+        return attrs.evolve(sample, target=self._relabelled(sample.target))
+
+    def id_of(self, index: int) -> str:
+        """Id of a sample."""
+        return id_of(self._dataset, index)
+
+    def target(self, index: int, size: tuple[int, int]) -> dict[str, Any]:
+        """Target of a sample that was decoded to ``size``."""
+        return self._relabelled(target_of(self._dataset, index, size))
+
+    def _relabelled(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        labels = self._map[given["labels"]]
+        target = {**given, "labels": labels}
         if labels.ndim and (labels < 0).any():
             keep = labels >= 0
             target = {key: select_rows(value, keep, len(labels)) for key, value in target.items()}
-        return attrs.evolve(sample, target=target)
+        return target
+
+
+def id_of(dataset: Dataset, index: int) -> str:
+    """Return the id of a sample; decodes its image where the data set cannot tell it otherwise."""
+    own = getattr(dataset, "id_of", None)
+    found: str = dataset[index].id if own is None else own(index)
+    return found
+
+
+def target_of(dataset: Dataset, index: int, size: tuple[int, int]) -> dict[str, Any]:
+    """Return the target of a sample that was decoded to ``size``; decodes it again where the data set must."""
+    own = getattr(dataset, "target", None)
+    found: dict[str, Any] = dataset[index].target if own is None else own(index, size)
+    return found
 
 
 def relabel(dataset: Dataset, *, theirs: tuple[str, ...], ours: tuple[str, ...]) -> tuple[Dataset, str]:

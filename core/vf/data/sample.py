@@ -51,6 +51,8 @@ class Batch:
     """Key -> how many rows of ``targets[key]`` belong to each image; absent for keys with one value an image."""
     skipped: tuple[str, ...] = ()
     """What could not be read, and was replaced or left out."""
+    places: tuple[int, ...] = ()
+    """Of each image in its split; empty in training."""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from vf.data.follow import box_areas
-from vf.data.relabel import relabel
+from vf.data.relabel import id_of, relabel, target_of
 from vf.data.sample import Sample
 from vf.errors import ConfigError, DataError, VFError
 from vf.protocols import Dataset
@@ -47,12 +47,23 @@ class Picked:
         return len(self._indices)
 
     def __getitem__(self, index: int) -> Sample:
-        return self._dataset[int(self._indices[_checked(index, len(self))])]
+        return self._dataset[self._at(index)]
+
+    def _at(self, index: int) -> int:
+        return int(self._indices[_checked(index, len(self))])
 
     def labels_of(self, index: int) -> NDArray[np.int64]:
         """Class indices of a sample's objects."""
-        labels: NDArray[np.int64] = fact(self._dataset, "labels_of")(int(self._indices[_checked(index, len(self))]))
+        labels: NDArray[np.int64] = fact(self._dataset, "labels_of")(self._at(index))
         return labels
+
+    def id_of(self, index: int) -> str:
+        """Id of a sample."""
+        return id_of(self._dataset, self._at(index))
+
+    def target(self, index: int, size: tuple[int, int]) -> dict[str, Any]:
+        """Target of a sample that was decoded to ``size``."""
+        return target_of(self._dataset, self._at(index), size)
 
     def sizes(self) -> NDArray[np.int32]:
         """Height and width of each image, [N,2]."""
@@ -96,8 +107,20 @@ class Joined:
     def __getitem__(self, index: int) -> Sample:
         member, place = self._place(index)
         sample = self._members[member][place]
-        target = sample.target if self._keys is None else {key: _value(sample.target, key) for key in self._keys}
-        return attrs.evolve(sample, target=target, id=f"{self._prefixes[member]}{sample.id}")
+        return attrs.evolve(sample, target=self._common(sample.target), id=f"{self._prefixes[member]}{sample.id}")
+
+    def _common(self, target: dict[str, Any]) -> dict[str, Any]:
+        return target if self._keys is None else {key: _value(target, key) for key in self._keys}
+
+    def id_of(self, index: int) -> str:
+        """Id of a sample."""
+        member, place = self._place(index)
+        return self._prefixes[member] + id_of(self._members[member], place)
+
+    def target(self, index: int, size: tuple[int, int]) -> dict[str, Any]:
+        """Target of a sample that was decoded to ``size``."""
+        member, place = self._place(index)
+        return self._common(target_of(self._members[member], place, size))
 
     def labels_of(self, index: int) -> NDArray[np.int64]:
         """Class indices of a sample's objects."""

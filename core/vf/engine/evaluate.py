@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 import torch
 from torch import nn
 
 from vf.console import Console
-from vf.data.loader import Batches, DeadWorkerError
+from vf.data.loader import RESTARTS, Batches, DeadWorkerError
 from vf.data.sample import Batch
 from vf.engine.precision import Precision
 from vf.engine.ranks import Ranks
-from vf.errors import ConfigError, RunError
+from vf.errors import ConfigError, RunError, VFError
 from vf.protocols import DatasetInfo, Metric, MetricConfig
 
-RESTARTS = 3
-"""New workers in one evaluation; what dies more often dies for a reason."""
+if TYPE_CHECKING:
+    from vf.protocols import Prediction
 
 
 @attrs.frozen
@@ -42,6 +43,7 @@ def evaluate(
     ranks: Ranks | None = None,
     stop: Callable[[], int] = lambda: 0,
     alive: Callable[[str], None] = lambda phase: None,
+    see: Callable[[Batch, Sequence[Prediction]], None] = lambda batch, predictions: None,
 ) -> Evaluation | int:
     """Run ``model`` over ``batches`` (at most ``limit`` of them) and compute the metrics.
 
@@ -51,9 +53,13 @@ def evaluate(
     Args:
         stop: asked after every batch; the exit code that a signal asked for, else 0.
         alive: called before every batch.
+        see: called with every batch and what the model said of it.
 
     Returns:
         the metrics, or the exit code where any process was asked to stop.
+
+    Raises:
+        VFError: a sample cannot be read or measured; in every process, and the one in which it happened says it.
     """
     ranks = ranks or Ranks()
     training = model.training
@@ -64,22 +70,42 @@ def evaluate(
     code = 0
     for done in range(1, rounds + 1):
         alive("evaluating")
-        batch = next(source, None) if limit is None or done <= limit else None
-        if batch is not None:
-            for problem in batch.skipped:
-                console.say(f"warning: not evaluated: {problem}")
-            with precision.autocast():
-                predictions = model(batch.to(precision.device))
-            targets = batch.per_image()
-            for metric in metrics.values():
-                metric.update(predictions, targets)
-        [code] = ranks.agree(stop())
+        failure: VFError | None = None
+        try:
+            if limit is None or done <= limit:
+                _evaluate_next(model, source, metrics, precision, console, see)
+        except VFError as error:
+            failure = error
+        code, failed = ranks.agree(stop(), failure is not None)
+        if failed:
+            raise failure or VFError()  # the process that failed says why
         if code:
             break
         bar.update(done)
     bar.close()
     model.train(training)
     return code or _summarised(metrics, ranks)
+
+
+def _evaluate_next(
+    model: nn.Module,
+    source: Iterator[Batch],
+    metrics: Mapping[str, Metric],
+    precision: Precision,
+    console: Console,
+    see: Callable[[Batch, Sequence[Prediction]], None],
+) -> None:
+    batch = next(source, None)
+    if batch is None:
+        return
+    for problem in batch.skipped:
+        console.say(f"warning: not evaluated: {problem}")
+    with precision.autocast():
+        predictions = model(batch.to(precision.device))
+    see(batch, predictions)
+    targets = batch.per_image() if metrics else ()
+    for metric in metrics.values():
+        metric.update(predictions, targets)
 
 
 def _surviving(batches: Batches, console: Console) -> Iterator[Batch]:

@@ -119,16 +119,25 @@ class HRFPN(Neck):
         strides: of each level of the backbone, px.
         width: channels of what it gives.
         levels: how many it gives; the first has the finest stride.
+        step: stride of the 3×3 convolutions, by which all levels are coarser.
         norm: none, bn, sync_bn or gn, after each convolution.
     """
 
     def __init__(
-        self, inputs: Sequence[int], strides: Sequence[int], *, width: int = 256, levels: int = 5, norm: str = "none"
+        self,
+        inputs: Sequence[int],
+        strides: Sequence[int],
+        *,
+        width: int = 256,
+        levels: int = 5,
+        step: int = 1,
+        norm: str = "none",
     ) -> None:
         super().__init__()
-        self.channels, self.strides = width, tuple(strides[0] * 2**level for level in range(levels))
+        self.channels, self.strides = width, tuple(step * strides[0] * 2**level for level in range(levels))
         self.reduce = nn.Sequential(*conv_norm(sum(inputs), width, 1, norm=norm))
-        self.convs = nn.ModuleList(nn.Sequential(*conv_norm(width, width, 3, norm=norm)) for _ in range(levels))
+        convs = (nn.Sequential(*conv_norm(width, width, 3, stride=step, norm=norm)) for _ in range(levels))
+        self.convs = nn.ModuleList(convs)
         _initialise(self)
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:

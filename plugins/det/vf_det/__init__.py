@@ -6,8 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vf import hookimpl
-from vf.protocols import DatasetConfig, MetricConfig, ModelConfig, TransformConfig
-from vf_det import data_configs, metric_configs, model_configs, transform_configs
+from vf.protocols import DatasetConfig, DownloadConfig, MetricConfig, ModelConfig, TransformConfig, WriterConfig
+from vf_det import (
+    data_configs,
+    dense_configs,
+    download_configs,
+    metric_configs,
+    model_configs,
+    rcnn_configs,
+    transform_configs,
+    writer_configs,
+)
 
 VF_API = 1
 
@@ -15,7 +24,16 @@ VF_API = 1
 @hookimpl
 def vf_models() -> Mapping[str, type[ModelConfig]]:
     """Detectors."""
-    return {"yolox": model_configs.YOLOX}
+    return {
+        "yolox": model_configs.YOLOX,
+        "faster_rcnn": rcnn_configs.FasterRCNN,
+        "mask_rcnn": rcnn_configs.MaskRCNN,
+        "cascade_rcnn": rcnn_configs.CascadeRCNN,
+        "panoptic_fpn": rcnn_configs.PanopticFPN,
+        "retinanet": dense_configs.RetinaNet,
+        "fcos": dense_configs.FCOS,
+        "ssd": dense_configs.SSD,
+    }
 
 
 @hookimpl
@@ -65,6 +83,24 @@ def vf_metrics() -> Mapping[str, type[MetricConfig]]:
         "panoptic_quality": metric_configs.PanopticQuality,
         "confusion_matrix": metric_configs.ConfusionMatrix,
         "error_analysis": metric_configs.ErrorAnalysis,
+    }
+
+
+@hookimpl
+def vf_writers() -> Mapping[str, type[WriterConfig]]:
+    """Layouts that labels are written in."""
+    return {"coco": writer_configs.Coco, "yolo": writer_configs.Yolo}
+
+
+@hookimpl
+def vf_downloads() -> Mapping[str, type[DownloadConfig]]:
+    """Published data sets."""
+    return {
+        "coco2017": download_configs.Coco2017,
+        "lvis": download_configs.Lvis,
+        "voc2007": download_configs.Voc2007,
+        "voc2012": download_configs.Voc2012,
+        "balloon": download_configs.Balloon,
     }
 
 

@@ -6,7 +6,7 @@ import fnmatch
 import posixpath
 from collections.abc import Mapping, Sequence
 
-from vf.data.storage import Storage
+from vf.data.storage import Storage, open_storage
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 """What decode reads, said once more where torch is not imported (a test compares)."""
@@ -33,6 +33,24 @@ def candidates(root: Storage, split: str, patterns: Sequence[str] = COCO) -> lis
             if found := _glob(root, pattern.format(name)):
                 return found
     return [name for name in LONE if patterns is COCO and split == "train" and root.has(name)]
+
+
+def contents(path: str, files: Mapping[str, str], patterns: Sequence[str]) -> set[bytes]:
+    """Return which keys of COCO's annotations occur in all the json files that will be read.
+
+    Args:
+        path: of the data set.
+        files: split -> json, empty: looked for.
+        patterns: places of the json files.
+    """
+    root = open_storage(path)
+    found = [name for split in ALSO for name in [files[split], *candidates(root, split, patterns)][:2] if name]
+    keys = {b'"segmentation"', b'"keypoints"'}
+    for name in dict.fromkeys(found):
+        text = root.read(name) if root.has(name) else b""
+        if b'"annotations"' in text:
+            keys = {key for key in keys if key in text}
+    return keys if found else set()
 
 
 def any_split(root: Storage, patterns: Sequence[str]) -> bool:

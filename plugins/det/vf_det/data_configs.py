@@ -11,7 +11,7 @@ from vf_det.format_configs import Coco, Csv, Images, Voc, Yolo
 from vf_det.map_configs import Cityscapes, CocoPanoptic, CocoStuff, Lvis
 
 if TYPE_CHECKING:
-    from vf.protocols import Dataset
+    from vf.protocols import Dataset, Results
 
 __all__ = [
     "Cityscapes",
@@ -78,6 +78,12 @@ class Shapes:
             seed=self.seed,
         )
         return ShapesDataset(settings, split, self.info().num_samples[split], evaluation=evaluation)
+
+    def results(self) -> Results:
+        """Build what writes predictions as COCO's results."""
+        from vf_det.results.coco import CocoResults
+
+        return CocoResults()
 
     def check(self) -> Sequence[vf.Finding]:
         """Generated labels are right by construction."""

@@ -6,25 +6,39 @@ import functools
 import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
 import vf
 from vf.protocols import Split
+from vf.schema import changed
 
 if TYPE_CHECKING:
     from vf.data.storage import Storage
-    from vf.protocols import Dataset
+    from vf.protocols import Dataset, Results
     from vf_det.data.source import Source
 
-__all__ = ["Coco", "Csv", "Files", "Images", "Voc", "Yolo", "names_as_a_list", "opened"]
+__all__ = ["Coco", "Csv", "Files", "Images", "Voc", "Yolo", "names_as_a_list", "opened", "readable"]
+
+T = TypeVar("T", bound="vf.protocols.DatasetConfig")
 
 
 def names_as_a_list(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     """Refuse a text where names are expected: it would be taken for a list of letters."""
     if isinstance(value, str):
         raise ValueError(f"must be a list of names, got the text {value!r}")
+
+
+def _endings(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Refuse endings of files that are no images."""
+    from vf_det.coco_files import IMAGE_SUFFIXES
+
+    names_as_a_list(instance, attribute, value)
+    for ending in value:
+        if f".{ending.lstrip('.').lower()}" not in IMAGE_SUFFIXES:
+            known = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+            raise ValueError(f"must be endings of images ({known}), got {ending!r}")
 
 
 def opened(path: str) -> Storage | None:
@@ -42,8 +56,8 @@ class Files:
     path: str = vf.field(help="folder or zip of the data set")
     holdout: float = vf.field(
         default=0.1,
-        help="part of train to validate on, where there is no split to do so",
-        validator=vf.within(0.01, 0.9),
+        help="part of train to validate on, where there is no split to do so; 0: none",
+        validator=vf.within(0, 0.9),
     )
 
     def read(self, root: Storage) -> Source:
@@ -80,6 +94,7 @@ class Files:
             stuff=source.stuff,
             keypoints=source.keypoints,
             category_ids=source.category_ids,
+            unlabelled=tuple(split for split, part in source.parts.items() if not part.labelled),
         )
 
     def build(self, split: Split) -> Dataset:
@@ -98,6 +113,16 @@ class Files:
         from vf_det.data.boxes import BoxDataset
 
         return BoxDataset(source.parts[split], normalised=source.normalised, with_crowd=evaluation)
+
+    def results(self) -> Results:
+        """Build what writes predictions as COCO's results."""
+        from vf_det.results.coco import CocoResults
+
+        return CocoResults()
+
+    def as_delivered(self) -> Files:
+        """The same data with all that their files hold, in the splits that they have."""
+        return changed(self, holdout=0.0)
 
     def check(self) -> Sequence[vf.Finding]:
         """Say what each split holds, and what would spoil a training."""
@@ -124,6 +149,19 @@ class Coco(Files):
     images_test: str = vf.field(default="", help="images of test, a folder or zip under path; empty: looked for")
     masks: bool = vf.field(default=False, help="read the objects' masks, polygons or run lengths")
     keypoints: bool = vf.field(default=False, help="read the objects' keypoints")
+
+    def as_delivered(self) -> Files:
+        """The same data with masks and keypoints, where the files have them of every object."""
+        from vf_det.coco_files import COCO, contents
+
+        keys = contents(self.path, self.files, COCO)
+        whole = changed(
+            self,
+            holdout=0.0,
+            masks=self.masks or b'"segmentation"' in keys,
+            keypoints=self.keypoints or b'"keypoints"' in keys,
+        )
+        return readable(whole, changed(self, holdout=0.0))
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -262,12 +300,18 @@ class Images(Files):
     classes: tuple[str, ...] = vf.field(
         default=(), help="names in order; empty: those of the model are taken", validator=names_as_a_list
     )
+    ext: tuple[str, ...] = vf.field(
+        default=(), help="endings that count, as jpg, in small letters or large; empty: all", validator=_endings
+    )
+    exclude: tuple[str, ...] = vf.field(
+        default=(), help="shell patterns of names to leave out, as thumbs/*", validator=names_as_a_list
+    )
 
     def read(self, root: Storage) -> Source:
         """List the images."""
         from vf_det.data.images import read
 
-        return read(root, classes=self.classes)
+        return read(root, classes=self.classes, ext=self.ext, exclude=self.exclude)
 
     @classmethod
     def sniff(cls, path: str) -> Mapping[str, Any] | None:
@@ -280,6 +324,15 @@ class Images(Files):
         files = [name for name in root.files() if not name.startswith(".")] if root else []
         plain = files and all(posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES for name in files)
         return {"path": path} if root and plain and not root.folders() else None
+
+
+def readable(wanted: T, plain: T) -> T:
+    """Return a config that reads all that is wanted, or the plain one where only that can be read."""
+    try:
+        wanted.info()
+    except vf.DataError:
+        return plain
+    return wanted
 
 
 def _hash(text: str) -> str:

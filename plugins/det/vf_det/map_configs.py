@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import vf
 from vf.protocols import Split
-from vf_det.format_configs import Coco, Files, opened
+from vf.schema import changed
+from vf_det.format_configs import Coco, Files, opened, readable
 
 if TYPE_CHECKING:
     from vf.data.storage import Storage
-    from vf.protocols import Dataset
+    from vf.protocols import Dataset, Results
     from vf_det.data.source import Source
 
 __all__ = ["Cityscapes", "CocoPanoptic", "CocoStuff", "Lvis"]
@@ -38,6 +39,11 @@ class Lvis(Files):
 
         files = {"train": self.train, "val": self.val, "test": self.test}
         return read(root, files=files, given=self.images, holdout=self.holdout, masks=self.masks)
+
+    def as_delivered(self) -> Files:
+        """The same data with masks, where the files have them of every object."""
+        plain = changed(self, holdout=0.0)
+        return readable(changed(plain, masks=True), plain)
 
     @classmethod
     def sniff(cls, path: str) -> Mapping[str, Any] | None:
@@ -78,6 +84,10 @@ class CocoPanoptic(Files):
             maps={"train": self.maps_train, "val": self.maps_val, "test": self.maps_test},
             holdout=self.holdout,
         )
+
+    def as_delivered(self) -> Files:
+        """The same data with the masks of things, in the splits that they have."""
+        return changed(self, holdout=0.0, masks=True)
 
     def dataset(self, source: Source, split: Split, *, evaluation: bool) -> Dataset:
         """Make the data set of a split that there is."""
@@ -172,6 +182,7 @@ class Cityscapes:
             palette=PALETTE,
             stuff=tuple(STUFF),
             category_ids=(*THINGS.values(), *STUFF.values()),
+            unlabelled=tuple(split for split, scenes in splits.items() if not scenes.labelled),
         )
 
     def build(self, split: Split) -> Dataset:
@@ -186,6 +197,16 @@ class Cityscapes:
         if split not in splits:
             raise vf.DataError(f"{self.path}: has no split {split!r}; it has {', '.join(splits)}")
         return CityscapesDataset(splits[split], masks=self.masks, semantic=self.semantic, with_crowd=evaluation)
+
+    def as_delivered(self) -> Cityscapes:
+        """The same data with masks."""
+        return changed(self, masks=True)
+
+    def results(self) -> Results:
+        """Build what writes predictions for Cityscapes' server."""
+        from vf_det.results.cityscapes import CityscapesResults
+
+        return CityscapesResults()
 
     def check(self) -> Sequence[vf.Finding]:
         """Say what each split holds; the maps themselves are read sample by sample."""

@@ -115,6 +115,10 @@ class Masks:
         """COCO's dicts; ``counts`` are ASCII bytes, to be decoded for a json."""
         return [{"size": list(self.size), "counts": counts} for counts in self._counts]
 
+    def plain(self) -> list[dict[str, Any]]:
+        """Return COCO's dicts as JSON has them, for a file of predictions."""
+        return [{"size": list(self.size), "counts": counts.decode()} for counts in self._counts]
+
     def dense(self) -> Tensor:
         """Decode to bool [N,H,W]."""
         if not self._counts or 0 in self.size:
@@ -208,6 +212,13 @@ def _packed_runs(runs: Rle) -> bytes:
 def pack_rle(rle: Rle) -> bytes:
     """Pack COCO's compressed run lengths, which are not checked."""
     return struct.pack("<cII", b"R", *rle["size"]) + bytes(rle["counts"])
+
+
+def segmentation(packed: bytes) -> list[list[float]] | Rle:
+    """Undo :func:`pack` for a json: polygons, or run lengths whose ``counts`` are a text."""
+    if packed[:1] == b"R":
+        return {"size": list(struct.unpack_from("<II", packed, 1)), "counts": packed[9:].decode()}
+    return [np.round(ring, 2).tolist() for ring in _unpacked_rings(packed)]
 
 
 def _runs(counts: bytes) -> list[int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 import vf
+from vf.protocols import ForeignWeights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,6 +43,12 @@ class YOLOX:
     )
     max_detections: int = vf.field(300, help="kept for one image, the best first", validator=vf.at_least(1))
     fused: bool = vf.field(False, help="batch norm folded into the convolutions: for inference with published weights")
+
+    def foreign_weights(self, source: str) -> ForeignWeights | None:
+        """What there is to know of the weights of YOLOX's authors and of MMDetection."""
+        from vf_det import foreign
+
+        return foreign.yolox(source)
 
     def build(self, info: vf.DatasetInfo) -> nn.Module:
         """Build the network for the classes of ``info``."""

@@ -56,6 +56,22 @@ def with_tta(
     return TTA(model, tuple(scales), flip=flip, merge=merge, iou=default if iou is None else iou, most=most)
 
 
+class Augmentable(nn.Module):
+    """A detector that core can ask for test-time augmentation (see `vf.protocols.Model`)."""
+
+    def with_tta(
+        self,
+        *,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = True,
+        merge: Merge = "nms",
+        iou: float | None = None,
+        max_detections: int | None = None,
+    ) -> TTA:
+        """Return a model that sees images in several ways; for the arguments and errors see :func:`with_tta`."""
+        return with_tta(self, scales, flip, merge, iou=iou, max_detections=max_detections)
+
+
 class TTA(nn.Module):
     """See :func:`with_tta`. Its ``preprocess`` fits images to the largest scale; the others are made from that."""
 

@@ -12,8 +12,10 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from vf.data.decode import decode
-from vf.data.header import image_size
+from vf.data.entries import Objects
+from vf.data.header import HEAD, image_size
 from vf.data.sample import Sample
+from vf.data.storage import Storage
 from vf.errors import DataError, listed
 from vf.protocols import Finding
 from vf_det.data.source import Part, Source
@@ -54,20 +56,13 @@ class BoxDataset:
         image = decode(images.read(name), name=images.where(name))
         return Sample(image, self.target(index, (image.shape[-2], image.shape[-1])), name)
 
-    def target(self, index: int, size: Size) -> dict[str, Any]:
+    def target(self, index: int, size: Size, *, packed: bool = False) -> dict[str, Any]:
         """Return the target of an image that was decoded to ``size``."""
-        height, width = size
         flat, rows = self._annotations, self._annotations.rows(index)
-        boxes = torch.from_numpy(flat.boxes[rows].copy())
-        if self._normalised:
-            boxes *= torch.tensor([width, height, width, height])
-        boxes[:, 0::2] = boxes[:, 0::2].clamp(0, width)
-        boxes[:, 1::2] = boxes[:, 1::2].clamp(0, height)
+        boxes, keep = self._kept(index, size)
         areas = torch.from_numpy(flat.areas[rows].copy())
         sides = boxes[:, 2:] - boxes[:, :2]
         crowd = torch.from_numpy(flat.crowd[rows].copy())
-        keep = (sides > 0).all(1)  # where the labels do not say the image's size, a box may lie outside of it
-        keep &= self._with_crowd | ~crowd
         target = {
             "boxes": tv_tensors.BoundingBoxes(boxes[keep], format="XYXY", canvas_size=size),
             "labels": torch.from_numpy(flat.labels[rows].astype(np.int64))[keep],
@@ -80,17 +75,41 @@ class BoxDataset:
             points = torch.from_numpy(flat.keypoints[rows].copy())[keep]
             target["keypoints"] = tv_tensors.KeyPoints(points[..., :2], canvas_size=size)
             target["visible"] = points[..., 2].long()
-        return target | self.extras(index, size, keep) | self._facts(index, target["labels"])
+        if packed and flat.has_masks:
+            target["outlines"] = self._packed(index, keep)
+        else:
+            target |= self.extras(index, size, keep)
+        return target | self._facts(index, target["labels"])
+
+    def _kept(self, index: int, size: Size) -> tuple[Tensor, Tensor]:
+        """Return the boxes of an image, px, and which of them count, bool."""
+        height, width = size
+        flat, rows = self._annotations, self._annotations.rows(index)
+        boxes = torch.from_numpy(flat.boxes[rows].copy())
+        if self._normalised:
+            boxes *= torch.tensor([width, height, width, height])
+        boxes[:, 0::2] = boxes[:, 0::2].clamp(0, width)
+        boxes[:, 1::2] = boxes[:, 1::2].clamp(0, height)
+        # Where the labels do not say the image's size, a box may lie outside of it.
+        keep = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
+        return boxes, keep & (self._with_crowd | ~torch.from_numpy(flat.crowd[rows].copy()))
+
+    def packed_target(self, index: int, size: Size) -> dict[str, Any]:
+        """Return the target with ``outlines``, masks as `vf_det.masks.pack` packs them, where it would have masks."""
+        return self.target(index, size, packed=True)
+
+    def _packed(self, index: int, keep: Tensor) -> list[bytes]:
+        flat = self._annotations
+        rows = range(len(flat.labels))[flat.rows(index)]
+        return [flat.outline(row) for row, kept in zip(rows, keep.tolist(), strict=True) if kept]
 
     def extras(self, index: int, size: Size, keep: Tensor) -> dict[str, Any]:
         """Return what else the target has, here masks; of the rows of the image, bool ``keep`` chooses objects."""
         flat = self._annotations
         if not flat.has_masks:
             return {}
-        rows = range(len(flat.labels))[flat.rows(index)]
-        packed = [flat.outline(row) for row, kept in zip(rows, keep.tolist(), strict=True) if kept]
         try:
-            masks = Masks.unpack(packed, size)
+            masks = Masks.unpack(self._packed(index, keep), size)
         except DataError as error:
             raise DataError(f"{self._part.images.where(flat.name(index))}: {error.problems[0]}") from None
         return {"masks": masks if self._with_crowd else tv_tensors.Mask(masks.dense())}
@@ -102,6 +121,28 @@ class BoxDataset:
         if part.image_ids is not None:
             facts["image_id"] = part.image_ids[index].item()
         return facts
+
+    def id_of(self, index: int) -> str:
+        """Name of an image."""
+        return self._annotations.name(index)
+
+    def file_of(self, index: int) -> tuple[Storage, str]:
+        """Where an image lies, and its name there."""
+        return self._part.images, self._annotations.name(index)
+
+    def objects(self) -> Objects:
+        """Facts of all objects, without a sample being made."""
+        flat = self._annotations
+        counts, areas = flat.counts, flat.areas
+        if np.isnan(areas).any():
+            sides = flat.boxes[:, 2:] - flat.boxes[:, :2]
+            if self._normalised:
+                sides = sides * np.repeat(self.sizes()[:, ::-1].astype(np.float32), counts, axis=0)
+            areas = np.where(np.isnan(areas), sides.prod(1), areas)
+        marks = {"crowd": flat.crowd}
+        if self._part.marks_difficult:
+            marks["difficult"] = flat.difficult
+        return Objects(counts, flat.labels.astype(np.int64), areas, marks)
 
     def labels_of(self, index: int) -> NDArray[np.int64]:
         """Class indices [N] of an image's objects, without decoding it."""
@@ -117,10 +158,9 @@ class BoxDataset:
 
     def _size(self, index: int) -> Size:
         name, images = self._annotations.name(index), self._part.images
-        data = images.read(name)
-        size = image_size(data)
+        size = image_size(images.head(name, HEAD))
         if size is None:
-            height, width = decode(data, name=images.where(name)).shape[-2:]
+            height, width = decode(images.read(name), name=images.where(name)).shape[-2:]
             return height, width
         return size
 

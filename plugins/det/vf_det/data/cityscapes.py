@@ -19,6 +19,8 @@ from torchvision import tv_tensors
 
 from vf.data.annotations import Ragged
 from vf.data.decode import decode
+from vf.data.entries import Objects
+from vf.data.header import HEAD, image_size
 from vf.data.sample import Sample
 from vf.data.storage import Storage
 from vf.errors import DataError
@@ -149,7 +151,28 @@ class CityscapesDataset:
             raise IndexError(index)
         scenes, name = self._scenes, self._scenes.names.text(index)
         image = decode(scenes.images.read(name + IMAGE), name=scenes.images.where(name + IMAGE))
-        size = (int(image.shape[-2]), int(image.shape[-1]))
+        return Sample(image, self.target(index, (int(image.shape[-2]), int(image.shape[-1]))), self.id_of(index))
+
+    def id_of(self, index: int) -> str:
+        """Name of an image."""
+        return self._scenes.names.text(index) + IMAGE
+
+    def file_of(self, index: int) -> tuple[Storage, str]:
+        """Where an image lies, and its name there."""
+        return self._scenes.images, self.id_of(index)
+
+    def sizes(self) -> NDArray[np.int32]:
+        """Height and width of each image [N,2], from the heads of the files."""
+        found = []
+        for index in range(len(self)):
+            place, name = self.file_of(index)
+            size = image_size(place.head(name, HEAD))
+            found.append(decode(place.read(name), name=place.where(name)).shape[-2:] if size is None else size)
+        return np.array(found, np.int32).reshape(-1, 2)
+
+    def target(self, index: int, size: tuple[int, int]) -> dict[str, Any]:
+        """Return the target of an image that was decoded to ``size``."""
+        scenes, name = self._scenes, self._scenes.names.text(index)
         pixels = self._map(index, INSTANCES) if scenes.labelled else np.zeros(size, np.uint16)
         check_size(scenes.labels.where(name + INSTANCES), pixels, size)
         found = objects(pixels, with_crowd=self._with_crowd)
@@ -166,7 +189,18 @@ class CityscapesDataset:
             labels = self._map(index, LABELS)
             check_size(scenes.labels.where(name + LABELS), labels, size)
             target["semantic"] = for_target(_TABLE[labels.astype(np.uint8)], evaluation=self._with_crowd)
-        return Sample(image, target, name + IMAGE)
+        return target
+
+    def objects(self) -> Objects:
+        """Facts of all objects; reads all maps."""
+        labelled = range(len(self) if self._scenes.labelled else 0)
+        found = [objects(self._map(index, INSTANCES), with_crowd=self._with_crowd) for index in labelled]
+        return Objects(
+            np.array([len(one.ids) for one in found] or [0] * len(self), np.int64),
+            np.concatenate([np.zeros(0, np.int64), *(one.labels for one in found)]),
+            np.concatenate([np.zeros(0, np.float32), *(one.areas for one in found)]),
+            {"crowd": np.concatenate([np.zeros(0, np.bool_), *(one.ids < _OBJECT for one in found)])},
+        )
 
     def labels_of(self, index: int) -> NDArray[np.int64]:
         """Class indices [N] of an image's objects; reads its map, not the image."""
@@ -177,7 +211,7 @@ class CityscapesDataset:
 
 
 @attrs.frozen(eq=False)
-class Objects:
+class _Found:
     """N objects of a map, sorted by id."""
 
     ids: NDArray[np.int64]
@@ -187,7 +221,7 @@ class Objects:
     areas: NDArray[np.float32]
 
 
-def objects(pixels: NDArray[Any], *, with_crowd: bool) -> Objects:
+def objects(pixels: NDArray[Any], *, with_crowd: bool) -> _Found:
     """Find the objects of an instance map [H,W], with groups where asked."""
     counts = np.bincount(pixels.ravel())
     ids = np.flatnonzero(counts)
@@ -208,7 +242,7 @@ def objects(pixels: NDArray[Any], *, with_crowd: bool) -> Objects:
         boxes[:, 0], boxes[:, 1] = np.minimum.reduceat(columns, starts), np.minimum.reduceat(rows, starts)
         boxes[:, 2], boxes[:, 3] = np.maximum.reduceat(columns, starts) + 1, np.maximum.reduceat(rows, starts) + 1
     indices = np.array([_INDEX[label] for label in labels.tolist()], np.int64)
-    return Objects(ids, indices, boxes, counts[ids].astype(np.float32))
+    return _Found(ids, indices, boxes, counts[ids].astype(np.float32))
 
 
 def _semantic_table(ids: Mapping[str, int]) -> NDArray[np.uint8]:

@@ -53,6 +53,8 @@ class Reader:
     masks: bool
     keypoints: int
     """Of each object; 0: not read."""
+    difficult: bool = False
+    """Whether objects carry the mark that VOC has; COCO's own files do not know it."""
     reading: Counter[str] = attrs.field(factory=Counter)
     """How many boxes fit into their image, read one way or the other."""
 
@@ -87,8 +89,11 @@ def read(
         points = points or (keypoint_names(own) if keypoints else ())
         images = read_images(file, problems, lambda image: image.get("file_name"))
         place = find_images(root, split, folders[split], file, images)
-        reader = Reader(file, own, images, problems, tallies, masks, len(points))
-        parts[split] = Part(place, collect(reader, place), image_ids(images), labelled=file.labelled)
+        marked = file.labelled and any("difficult" in a for a in file.data["annotations"] if isinstance(a, dict))
+        reader = Reader(file, own, images, problems, tallies, masks, len(points), marked)
+        parts[split] = Part(
+            place, collect(reader, place), image_ids(images), marks_difficult=marked, labelled=file.labelled
+        )
     if keypoints and not points:
         problems.add(f"{root.where()}: no category names 'keypoints'; leave data.keypoints out")
     problems.raise_any()
@@ -131,6 +136,7 @@ def collect(reader: Reader, place: Storage) -> Annotations:
     rows: dict[Any, list[Row]] = {id_: [] for id_ in reader.images}
     outlines: dict[Any, list[bytes]] = {id_: [] for id_ in reader.images}
     points: dict[Any, list[list[float]]] = {id_: [] for id_ in reader.images}
+    difficult: dict[Any, list[bool]] = {id_: [] for id_ in reader.images}
     for number, annotation in enumerate(reader.file.data["annotations"] if reader.file.labelled else ()):
         row = _row(reader, number, annotation)
         if row is None:
@@ -143,15 +149,24 @@ def collect(reader: Reader, place: Storage) -> Annotations:
             outlines[id_] += [outline] * reader.masks
             points[id_] += [own] * bool(reader.keypoints)
         rows[id_].append(row)
+        difficult[id_] += [bool(annotation.get("difficult"))] * reader.difficult
     _doubt_corners(reader)
-    index, builder = FileIndex(place), Builder(masks=reader.masks, keypoints=reader.keypoints)
+    index = FileIndex(place)
+    builder = Builder(masks=reader.masks, keypoints=reader.keypoints, difficult=reader.difficult)
     for id_, image in reader.images.items():
         name, size = image["file_name"], size_of(image)
         if not index.has(name):
             line = f"{reader.file.where}: image {name!r} (id {id_}) is not in {place.where()}"
             reader.problems.add(line, cause=(reader.file.where, place.where()))
         whole = (int(size[1]), int(size[0])) if size else None
-        builder.add(name, rows[id_], size=whole, outlines=outlines[id_], keypoints=points[id_])
+        builder.add(
+            name,
+            rows[id_],
+            size=whole,
+            difficult=difficult[id_],
+            outlines=outlines[id_],
+            keypoints=points[id_],
+        )
     return builder.freeze()
 
 

@@ -82,12 +82,12 @@ def read(
     known: Categories | None = None
     parts: dict[str, Part] = {}
     for split, name in find_files(root, files, PANOPTIC).items():
-        file = load(root, name)
+        file = load(root, name, unlabelled=split == "test")
         known = same_categories(file, known, read_categories(file, problems), problems)
         images = read_images(file, problems, lambda image: image.get("file_name"))
         place = find_images(root, split, folders[split], file, images)
         reader = _Reader(file, known, order_of(known), images, problems, tallies)
-        parts[split] = reader.part(place, _maps(root, split, maps[split], file))
+        parts[split] = reader.part(place, _maps(root, split, maps[split], file) if file.labelled else None)
     problems.raise_any()
     assert known is not None
     order = order_of(known)
@@ -136,10 +136,10 @@ class _Reader:
     problems: Problems
     tallies: Tallies
 
-    def part(self, place: Storage, maps: Storage) -> PanopticPart:
-        """Read the annotations of all images of the json, in the order of its images."""
+    def part(self, place: Storage, maps: Storage | None) -> PanopticPart:
+        """Read the annotations of all images of the json, in the order of its images; without maps there are none."""
         given: dict[Any, Any] = {}
-        for number, annotation in enumerate(self.file.data["annotations"]):
+        for number, annotation in enumerate(self.file.data["annotations"] if maps else ()):
             id_ = annotation.get("image_id") if isinstance(annotation, dict) else None
             if type(id_) not in (int, str) or id_ not in self.images or id_ in given:
                 told = "has two" if id_ in given else "no image has this id"
@@ -148,7 +148,7 @@ class _Reader:
                 self.problems.add(f"{self.file.where}: annotation of image {id_} has no list 'segments_info'")
             else:
                 given[id_] = annotation
-        index, builder, pictures = FileIndex(maps), Builder(), FileIndex(place)
+        index, builder, pictures = maps and FileIndex(maps), Builder(), FileIndex(place)
         names, segments, objects = [], [], []
         for id_, image in self.images.items():
             if not pictures.has(image["file_name"]):
@@ -156,7 +156,7 @@ class _Reader:
                 self.problems.add(line, cause=(self.file.where, place.where()))
             annotation = given.get(id_, {"segments_info": []})
             names.append(annotation.get("file_name") or f"{posixpath.splitext(image['file_name'])[0]}.png")
-            if not index.has(names[-1]):
+            if maps and index and not index.has(names[-1]):
                 line = f"{self.file.where}: the map {names[-1]!r} of image {id_} is not in {maps.where()}"
                 self.problems.add(line, cause=(self.file.where, maps.where()))
             found = [s for s in map(self._segment, annotation["segments_info"]) if s is not None]
@@ -170,7 +170,8 @@ class _Reader:
             place,
             builder.freeze(),
             image_ids(self.images),
-            maps=maps,
+            labelled=self.file.labelled,
+            maps=maps or place,
             map_names=Ragged.of_texts(names),
             segments=Ragged.of(segments, np.int64, width=5),
             objects=Ragged.of(objects, np.int64),
@@ -230,8 +231,10 @@ class PanopticDataset(BoxDataset):
         self._dtype = np.uint8 if categories <= IGNORE else np.int32
 
     def extras(self, index: int, size: Size, keep: Tensor) -> dict[str, Any]:
-        """Return what the map says."""
+        """Return what the map says; nothing where nobody made one."""
         part, table = self._panoptic, self._panoptic.segments[index]
+        if not part.labelled:
+            return {}
         name = part.map_names.text(index)
         where = part.maps.where(name)
         ids = segment_ids(read_map(part.maps, name, channels=3))

@@ -213,7 +213,7 @@ def with_val(parts: Mapping[str, Part], holdout: float) -> tuple[dict[str, Part]
         the splits, and what to say about them.
     """
     train = parts.get("train")
-    if train is None or "val" in parts or len(train.annotations) < 2:
+    if train is None or "val" in parts or not holdout or len(train.annotations) < 2:
         return dict(parts), []
     names = [train.annotations.name(i) for i in range(len(train.annotations))]
     chosen = hold_out(names, holdout)

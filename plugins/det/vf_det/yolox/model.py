@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.ops import batched_nms
 
 from vf.data.sample import Batch
 from vf.nn.preprocess import Letterbox
+from vf_det.tta import Augmentable
 from vf_det.yolox.assign import Objects, assign
 from vf_det.yolox.csp import ConvBlock, CSPDarknet, stage_channels
 from vf_det.yolox.head import STRIDES, Head, Output, decode
@@ -25,7 +26,7 @@ NMS_CANDIDATES = 1000
 """Of one image, the best so many go into the suppression, whose cost is quadratic."""
 
 
-class YOLOX(nn.Module):
+class YOLOX(Augmentable):
     """Detector with a CSPDarknet, a PAFPN and a decoupled head (arXiv 2107.08430).
 
     Args:

@@ -1,4 +1,4 @@
-"""``vf data``: look at data before training on it."""
+"""``vf data check``: look for what would spoil a training."""
 
 from __future__ import annotations
 
@@ -9,19 +9,14 @@ from typing import Any
 import click
 
 from vf.console import Console
-from vf.errors import ConfigError, DataError, listed
+from vf.errors import DataError, listed
 from vf.preflight import preflight
 from vf.protocols import SPLITS, DatasetConfig, DatasetInfo, Finding
-from vf.recipes import resolve, resolve_data
 from vf_cli.config import DATA, SET, TASK
+from vf_cli.data.source import dataset_of
 
 
-@click.group()
-def data() -> None:
-    """Look at data before training on it."""
-
-
-@data.command()
+@click.command()
 @click.argument("recipe", required=False)
 @TASK
 @DATA
@@ -32,7 +27,7 @@ def check(recipe: str | None, task: str | None, data: str | None, overrides: tup
 
     Labels are read, images are not, unless --images asks for it.
     """
-    dataset = _dataset(recipe, task, data, overrides)
+    dataset = dataset_of(recipe, task, data, overrides, verb="check")
     with Console(sys.stdout) as console:
         findings = preflight(dataset)
         _print_findings(findings, console)
@@ -46,14 +41,6 @@ def check(recipe: str | None, task: str | None, data: str | None, overrides: tup
             console.say("ok    nothing stands in the way of a training")
     if errors:
         raise DataError(*dict.fromkeys(errors))
-
-
-def _dataset(recipe: str | None, task: str | None, data: str | None, overrides: Sequence[str]) -> DatasetConfig:
-    if recipe is None and task is None:
-        if data is None:
-            raise ConfigError("say what to check: a recipe, --task TASK or --data PATH")
-        return resolve_data(data, overrides)
-    return resolve(recipe, task=task, data=data, overrides=overrides).recipe.data
 
 
 def _print_findings(findings: Sequence[Finding], console: Console) -> None:

@@ -1,0 +1,91 @@
+"""``vf convert``: the weights of other libraries."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vf.errors import ConfigError, DataError
+from vf_cli.options import SET
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.argument("out", metavar="[OUT]", required=False)
+@click.option(
+    "--from", "source", type=click.Choice(["torchvision", "mmdet", "yolox", "timm"]), help="Whose weights they are."
+)
+@click.option("--to", metavar="RECIPE|MODEL", help="What to make of them; without it, FILE is only looked into.")
+@click.option("--classes", metavar="FILE", help="Class names in the order of the weights, one a line.")
+@click.option("--data", metavar="PATH", help="Take the class names, and the data of the recipe, from this folder.")
+@click.option(
+    "--norm-eps", type=click.FloatRange(min=0), help="Eps of the batch norms.  [default: as published, else 1e-5]"
+)
+@SET
+def convert(file: str, out: str | None, source: str | None, to: str | None, **flags: Any) -> None:
+    """Read weights of torchvision, MMDetection, YOLOX or timm, and write OUT, a model.safetensors of ours.
+
+    Tensors alone are read; nothing in FILE is run. Without --to, say what FILE holds and which recipes it fits.
+    """
+    if to is None:
+        stray = [f"--{key.replace('_', '-')}" for key in ("classes", "data", "norm_eps") if flags[key] is not None]
+        stray += ["OUT"] * (out is not None) + ["--set"] * bool(flags["overrides"])
+        if stray:
+            raise ConfigError(f"{stray[0]}: belongs to --to RECIPE")
+    elif source is None:
+        raise ConfigError("--to: say whose weights these are: --from torchvision, mmdet, yolox or timm")
+    from vf.console import Console
+    from vf.foreign import describe, read_foreign
+
+    foreign = read_foreign(Path(file))
+    with Console(sys.stdout) as console:
+        for line in describe(foreign):
+            if to is None or not line.startswith("  "):
+                console.say(line)
+        if to is None or source is None:
+            _say_fits(foreign, source, console)
+        else:
+            _convert(foreign, Path(out or f"{Path(file).stem}.safetensors"), source, to, console, flags)
+
+
+def _say_fits(foreign: Any, source: str | None, console: Any) -> None:
+    from vf.conversion import FITS, fits
+
+    found = fits(foreign, source)
+    if not found or not found[0].came:
+        console.say("fits  no model of the recipes that are installed")
+        return
+    for fit in [fit for fit in found if fit.share >= FITS][:3] or found[:1]:
+        part = "" if fit.share >= FITS else "nearest, and not of it: "
+        console.say(f"fits  {part}{fit.recipe}: {fit.came} of {fit.wanted} tensors, in the names of {fit.source}")
+    if found[0].share >= FITS:
+        console.say(f"next  vf convert {foreign.path} --from {found[0].source} --to {found[0].recipe}")
+
+
+def _convert(foreign: Any, out: Path, source: str, to: str, console: Any, flags: dict[str, Any]) -> None:
+    from vf.conversion import Order, convert, next_steps
+
+    order = Order(
+        source=source,
+        to=to,
+        overrides=flags["overrides"],
+        data=flags["data"],
+        classes=_names(flags["classes"]),
+        norm_eps=flags["norm_eps"],
+    )
+    done = convert(foreign, out, order)
+    for line in (*done.lines, *next_steps(out, to, whole=done.whole)):
+        console.say(line)
+
+
+def _names(file: str | None) -> tuple[str, ...]:
+    if file is None:
+        return ()
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"--classes {file}: cannot be read: {getattr(error, 'strerror', '') or error}") from None
+    return tuple(line.strip() for line in lines if line.strip())

@@ -1,0 +1,166 @@
+"""A page of drawn samples: as they lie in the data, or as training sees them, after transforms and resize."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import numbers
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from PIL.Image import Image as Picture
+
+from vf import pictures
+from vf.data.pipeline import Failure, TrainView
+from vf.data.sample import Sample
+from vf.data.sampler import TrainSampler
+from vf.data.wrappers import shuffled
+from vf.engine.build import preprocess_of
+from vf.errors import DataError, listed
+from vf.protocols import DatasetConfig, DatasetInfo, Split
+from vf.recipes import Recipe
+from vf.wrapper_configs import build_as
+
+QUALITY = 90
+DRAWN = {"boxes", "masks", "labels", "keypoints", "visible", "semantic", "iscrowd", "area", "difficult"}
+"""Keys of targets that a picture shows, or that say little to people."""
+STYLE = """
+body { margin: 1.5rem; font: 15px/1.4 system-ui, sans-serif; background: #f4f4f2; color: #222; }
+main { display: flex; flex-wrap: wrap; gap: 1rem; }
+figure { margin: 0; padding: .6rem; background: #fff; border: 1px solid #ddd; max-width: 640px; }
+img { display: block; max-width: 100%; height: auto; }
+figcaption { margin-top: .4rem; overflow-wrap: anywhere; }
+figcaption b { font-weight: 600; }
+figcaption span { color: #666; }
+"""
+
+
+@attrs.frozen
+class Drawn:
+    """One sample of the page."""
+
+    picture: Picture
+    id: str
+    facts: tuple[str, ...]
+
+
+def as_trained(recipe: Recipe, split: Split, *, number: int, seed: int | None) -> Iterator[Drawn]:
+    """Draw the first samples that a training of the recipe sees, in their order.
+
+    Args:
+        recipe: its data, augment and model count; weights are not loaded.
+        split: to train on.
+        number: of samples.
+        seed: instead of the recipe's.
+
+    Raises:
+        DataError: there is no such split, or a sample cannot be read.
+    """
+    info = _known(recipe.data, split)
+    dataset = build_as(recipe.data, split, evaluation=False)
+    seed = recipe.train.seed if seed is None else seed
+    transforms = [transform.build() for transform in recipe.augment]
+    view = TrainView(dataset, transforms, preprocess_of(recipe.model.build(info)), seed=seed)
+    batch = recipe.train.batch_size
+    sampler = TrainSampler(
+        num_samples=len(dataset),
+        batch_size=batch,
+        steps=-(-number // batch),
+        seed=seed,
+        order=recipe.loader.sampler.build(dataset, batch_size=batch, seed=seed),
+    )
+    for draw in [draw for draws in sampler for draw in draws][:number]:
+        fitted = view[draw]
+        if isinstance(fitted, Failure):
+            raise fitted.kind(*fitted.problems)
+        was = f"from {fitted.original[1]}×{fitted.original[0]}"
+        yield _drawn(fitted.sample, info, was, f"sample {draw.index}, epoch {draw.epoch}")
+
+
+def as_labelled(data: DatasetConfig, split: Split, *, number: int, seed: int) -> Iterator[Drawn]:
+    """Draw samples of a split as they lie in the data, chosen by the seed."""
+    info = _known(data, split)
+    dataset = build_as(data, split, evaluation=True)
+    for index in shuffled(len(dataset), seed)[:number]:
+        yield _drawn(dataset[index], info, f"sample {index}")
+
+
+def _known(data: DatasetConfig, split: Split) -> DatasetInfo:
+    info = data.info()
+    if not info.num_samples.get(split):
+        raise DataError(f"the data has no split {split!r}; it has {listed(info.num_samples)}")
+    return info
+
+
+def _drawn(sample: Sample, info: DatasetInfo, *facts: str) -> Drawn:
+    names = (*info.classes, *info.stuff)
+    picture = pictures.draw(sample.image, sample.target, names, palette=info.palette)
+    height, width = sample.size
+    found = [f"{width}×{height}", *facts, *_said(sample.target, names)]
+    return Drawn(picture, sample.id, tuple(found))
+
+
+def _said(target: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
+    """Say what a picture cannot: how many of each class, and the texts and numbers of other keys."""
+    labels = target.get("labels")
+    if isinstance(labels, torch.Tensor):
+        counts = Counter(labels.reshape(-1).tolist())
+        yield ", ".join(f"{n} {names[k]}" for k, n in counts.most_common()) or "no objects"
+    for key in ("iscrowd", "difficult"):
+        marks = target.get(key)
+        if isinstance(marks, torch.Tensor) and bool(marks.any()):
+            yield f"{int(marks.sum())} {key.removeprefix('is')}"
+    for key, value in target.items():
+        single = value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 and not value.ndim else value
+        if key not in DRAWN and isinstance(single, str | numbers.Number):
+            yield f"{key}: {single}"
+
+
+def write_page(file: Path, title: str, drawn: Iterator[Drawn], *, beside: bool) -> int:
+    """Write an HTML page that needs nothing else, or whose images lie beside it as 0001.jpg, 0002.jpg, …
+
+    Args:
+        file: the page; nothing lies there.
+        title: for people.
+        drawn: the samples.
+        beside: images are files.
+
+    Returns:
+        the number of samples.
+    """
+    figures = []
+    for number, one in enumerate(drawn, 1):
+        jpeg = _jpeg(one.picture)
+        source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+        if beside:
+            source = f"{number:04d}.jpg"
+            (file.parent / source).write_bytes(jpeg)
+        figures.append(_figure(one, source))
+    text = (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{html.escape(title)}</h1>\n<main>\n"
+        + "\n".join(figures)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+    file.write_text(text, encoding="utf-8")
+    return len(figures)
+
+
+def _jpeg(picture: Picture) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
+
+
+def _figure(one: Drawn, source: str) -> str:
+    facts = " · ".join(html.escape(fact) for fact in one.facts)
+    return (
+        f'<figure><img src="{source}" width="{one.picture.width}" height="{one.picture.height}" loading="lazy" '
+        f'alt="{html.escape(one.id, quote=True)}">'
+        f"<figcaption><b>{html.escape(one.id)}</b><br><span>{facts}</span></figcaption></figure>"
+    )

@@ -1,0 +1,110 @@
+"""Count what a split holds, without decoding images: objects by class and size, sizes of images, empty ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vf.data.entries import Objects
+from vf.protocols import Dataset
+
+SMALL, LARGE = 32**2, 96**2
+"""COCO's bounds of small and large areas, px²."""
+POINTS = {"min": 0.0, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "max": 1.0}
+"""Quantiles that are told."""
+MOST_SIZES = 5
+
+
+def statistics(dataset: Dataset, classes: Sequence[str], *, labelled: bool = True) -> dict[str, Any]:
+    """Count a split.
+
+    Args:
+        labelled: whether anybody looked for objects.
+        dataset: built for evaluation, so that crowd regions are there. It may have ``objects()``, or at least
+            ``labels_of(index)``, and ``sizes()``; what it cannot tell without decoding is left out.
+        classes: names by index.
+
+    Returns:
+        plain data: ``images``, ``empty``, ``objects``, ``crowd``, ``difficult``, ``classes`` (name -> objects and the
+        images that have any), ``areas`` (small, medium, large: COCO's, of objects), ``objects_per_image``,
+        ``image_width``, ``image_height`` (quantiles and mean), ``image_sizes`` (the commonest: width, height, images).
+    """
+    told: dict[str, Any] = {"images": len(dataset)}
+    found = _objects(dataset) if labelled else None
+    if found is not None:
+        told |= _of_objects(found, classes)
+    if hasattr(dataset, "sizes"):
+        told |= _of_sizes(np.asarray(dataset.sizes()))
+    return told
+
+
+def _objects(dataset: Any) -> Objects | None:
+    if hasattr(dataset, "objects"):
+        found: Objects = dataset.objects()
+        return found
+    if not hasattr(dataset, "labels_of"):
+        return None
+    labels = [np.asarray(dataset.labels_of(index), np.int64).reshape(-1) for index in range(len(dataset))]
+    return Objects(np.array([len(own) for own in labels], np.int64), np.concatenate([np.zeros(0, np.int64), *labels]))
+
+
+def _of_objects(found: Objects, classes: Sequence[str]) -> dict[str, Any]:
+    crowd = found.marks.get("crowd", np.zeros(len(found.labels), np.bool_))
+    difficult = found.marks.get("difficult", np.zeros(len(found.labels), np.bool_))
+    plain = ~(crowd | difficult)
+    owner = np.repeat(np.arange(len(found.counts)), found.counts)
+    per_image = np.bincount(owner[plain], minlength=len(found.counts))
+    objects = np.bincount(found.labels[plain], minlength=len(classes))
+    pairs = np.unique(found.labels[plain] * max(1, len(found.counts)) + owner[plain])
+    images = np.bincount(pairs // max(1, len(found.counts)), minlength=len(classes))
+    told: dict[str, Any] = {
+        "empty": int((found.counts == 0).sum()),
+        "objects": int(plain.sum()),
+        "crowd": int((crowd & ~difficult).sum()),
+        "difficult": int(difficult.sum()),
+        "classes": {name: {"objects": int(objects[k]), "images": int(images[k])} for k, name in enumerate(classes)},
+    }
+    if found.areas is not None:
+        areas = found.areas[plain]
+        told["areas"] = {
+            "small": int((areas < SMALL).sum()),
+            "medium": int(((areas >= SMALL) & (areas <= LARGE)).sum()),
+            "large": int((areas > LARGE).sum()),
+        }
+    return told | {"objects_per_image": quantiles(per_image)}
+
+
+def _of_sizes(sizes: NDArray[Any]) -> dict[str, Any]:
+    if not len(sizes):
+        return {}
+    pairs, counts = np.unique(sizes, axis=0, return_counts=True)
+    commonest = np.argsort(-counts, kind="stable")[:MOST_SIZES]
+    return {
+        "image_width": quantiles(sizes[:, 1]),
+        "image_height": quantiles(sizes[:, 0]),
+        "image_sizes": [[int(pairs[k, 1]), int(pairs[k, 0]), int(counts[k])] for k in commonest],
+    }
+
+
+def quantiles(values: NDArray[Any]) -> dict[str, float]:
+    """Return quantiles, each a value that occurs, and the mean; nothing for no values."""
+    if not len(values):
+        return {}
+    ordered = np.quantile(values, list(POINTS.values()), method="inverted_cdf")
+    return {**dict(zip(POINTS, map(float, ordered), strict=True)), "mean": round(float(np.mean(values)), 2)}
+
+
+def rows_of_classes(told: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Return a table of objects by class and split: the class with the most objects of all splits comes first."""
+    splits = [split for split, facts in told.items() if "classes" in facts]
+    names = next((list(told[split]["classes"]) for split in splits), [])
+    counts = {name: [told[split]["classes"][name]["objects"] for split in splits] for name in names}
+    shares = [max(1, sum(column)) for column in zip(*counts.values(), strict=True)] if counts else []
+    rows: list[tuple[str, ...]] = []
+    for name in sorted(names, key=lambda n: (-sum(counts[n]), names.index(n))):
+        cells = [f"{n} ({100 * n / whole:.1f} %)" for n, whole in zip(counts[name], shares, strict=True)]
+        rows.append((name, *cells))
+    return [("objects of class", *splits), *rows] if rows else []

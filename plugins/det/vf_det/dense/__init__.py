@@ -1,0 +1,1 @@
+"""Detectors that score every cell of every level: RetinaNet, FCOS, SSD."""

@@ -1,0 +1,1 @@
+"""The files in which the servers and tools of data sets take predictions."""

@@ -1,0 +1,1 @@
+"""Write labels in the layouts that others read."""
