@@ -20,7 +20,6 @@ FISH = '''
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from typing import Literal
 
 import vf

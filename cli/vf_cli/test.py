@@ -51,7 +51,7 @@ def test(**flags: Any) -> None:
 
     asked = Measurement(**{key: value for key, value in flags.items() if value not in (None, ())})
     launcher: Any = plugins().lookup("launcher", "local")(**places)
-    job = Job(action="test", measurement=asked.plain())
+    job = Job(action="test", folder="", recipe="", measurement=asked.plain())
     sys.exit(launcher.launch(job))
 
 

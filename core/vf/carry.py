@@ -287,7 +287,8 @@ def try_on(foreign: Foreign, models: Mapping[str, ModelConfig], sources: Sequenc
                 continue
             came, wanted = len(counted(carried.tensors)), len(counted(carried.wanted))
             fits.append(Fit(name, source, came / max(1, wanted), came, wanted))
-    return sorted(fits, key=lambda fit: -fit.share)
+    # Recipes that differ in their data alone fit alike: the one with the plainest name comes first.
+    return sorted(fits, key=lambda fit: (-fit.share, len(fit.recipe), fit.recipe))
 
 
 def _known_share(foreign: Foreign, weights: ForeignWeights) -> float:

@@ -126,9 +126,9 @@ class Job:
     """One action on one resolved recipe."""
 
     action: Literal["train", "dry_run", "test"]
-    folder: str = ""
+    folder: str
     """The run folder; empty: rank 0 makes it, from ``out`` and ``name``."""
-    recipe: str = ""
+    recipe: str
     """Text of the resolved recipe."""
     source: str = ""
     """Name or file of the recipe, for people."""

@@ -581,5 +581,32 @@ def test_classes_that_nobody_names(vf: Any) -> None:
     )
 
 
+def test_heads_that_differ(vf: Any) -> None:
+    _, theirs = made_up("det/yolox_nano_coco", YOLOX, classes=3)
+    theirs["head.cls_preds.0.weight"] = torch.zeros(4, *theirs["head.cls_preds.0.weight"].shape[1:])
+    torch.save(theirs, "mixed.pth")
+    said = vf("mixed.pth", "--from", "yolox", "--to", "det/yolox_nano_coco")
+    expected = "error: mixed.pth: its heads are of 3, 4 classes; expected one number\n"
+    assert (said.code, said.err) == (2, expected)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_model_that_no_recipe_of_which_fits(vf: Any) -> None:
+    said = vf("tiny.pth", "--from", "yolox", "--to", "yolox")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert said.err.startswith("error: --to yolox: tiny.pth fits none of its recipes; recipes with it: det/custom, ")
+
+
+def test_classes_of_a_folder_of_data(vf: Any, layouts: Any) -> None:
+    _, theirs = made_up("det/yolox_nano_coco", YOLOX, classes=2)
+    torch.save(theirs, "mine.pth")
+    layouts.coco()
+    said = vf("mine.pth", "--from", "yolox", "--to", "det/yolox_nano_coco", "--data", "coco")
+    assert (said.code, said.err) == (0, "")
+    weights = read_weights(Path("mine.safetensors"))
+    assert weights.info.classes == ("person", "car")
+    assert "path: coco" in weights.recipe
+
+
 def test_panoptic_classes_of_coco() -> None:
     assert (len(COCO_PANOPTIC[0]), len(set(COCO_PANOPTIC[1]))) == (133, 133)

@@ -206,6 +206,20 @@ def test_nothing_found_merges_to_nothing(merge: Any) -> None:
     assert merged["labels"].dtype == torch.int64
 
 
+class Proposing(Bright):
+    def forward(self, batch: Batch) -> list[dict[str, Any]]:
+        proposals = {"proposals": torch.zeros(7, 4), "proposal_scores": torch.zeros(7)}
+        return [{**prediction, **proposals} for prediction in super().forward(batch)]
+
+
+def test_proposals_are_left_out() -> None:
+    image = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    image[:, 8:24, 4:20] = 255
+    tta = with_tta(Proposing(), (1.0,), True)
+    (found,) = tta(batch_of(tta.preprocess, image))
+    assert sorted(found) == ["boxes", "labels", "masks", "scores"]
+
+
 class Panoptic(Bright):
     def forward(self, batch: Batch) -> list[dict[str, Any]]:
         return [{"panoptic": torch.zeros(4, 4), "boxes": torch.zeros(0, 4)} for _ in range(len(batch))]

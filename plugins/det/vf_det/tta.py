@@ -116,7 +116,8 @@ class TTA(nn.Module):
             model.preprocess = self.own
         if any("panoptic" in p for p in predictions):
             raise ConfigError("tta: merges boxes, and this model gives panoptic maps; leave tta out")
-        return predictions
+        # Proposals are those of one view: their recall is measured without augmentation.
+        return [{key: p[key] for key in p if key not in ("proposals", "proposal_scores")} for p in predictions]
 
 
 def scaled_preprocess(preprocess: Any, scale: float, stride: int) -> nn.Module:
