@@ -10,7 +10,7 @@ train: .venv/ready
 	$(BIN)/vf run train --task det
 
 test: .venv/ready
-	$(BIN)/pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

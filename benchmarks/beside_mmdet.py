@@ -95,7 +95,7 @@ def own_train(data: str, folder: Path) -> dict[str, float]:
         def step_done(self, state: State) -> None:
             self.rows.append((time.perf_counter(), cpu()))
 
-    lasting = ("train.length=9 steps", "train.optimizer.lr=0.0025", "train.schedule={name: constant}")
+    lasting = ("train.length=9 steps", "train.optimizer.lr=1e-6", "train.schedule={name: constant}")
     training = built(folder, data, "det/faster_rcnn_r50_fpn_1x_coco", RESIZE, *lasting)
     watch = Watch()
     train(attrs.evolve(training, callbacks=(watch, *training.callbacks), limit_eval=1))

@@ -57,10 +57,24 @@ def lively(model: Any, loud: tuple[str, ...]) -> None:
         elif name.endswith("bias") and not any(part in name for part in loud):
             tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.02)
         elif any(part in name for part in loud) and name.endswith("weight"):
-            tensor.copy_(torch.randn(tensor.shape, generator=generator) * (0.02 if tensor.ndim == 2 else 0.01))
+            scale = 0.1 if "level_conv_cls" in name else 0.02 if tensor.ndim == 2 else 0.01
+            tensor.copy_(torch.randn(tensor.shape, generator=generator) * scale)
 
 
 LOUD = ("fc_cls", "fc_reg", "rpn_cls", "rpn_reg", "retina_cls", "retina_reg", "conv_cls", "conv_reg", "conv_centerness")
+
+
+def calibrate(model: Any, images: torch.Tensor) -> None:
+    """Give batch norms the statistics of the photographs; drawn ones would let 100 layers overflow."""
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    kept = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    model.train()
+    with torch.no_grad():
+        model.bbox_head(model.extract_feat(images.flip(1).float()))
+    for norm, momentum in zip(norms, kept):  # noqa: B905 - runs under Python 3.10 of old times
+        norm.momentum = momentum
 
 
 def peer_side(model_name: str, folder: Path) -> None:
@@ -88,8 +102,10 @@ def peer_side(model_name: str, folder: Path) -> None:
     model = MODELS.build(cfg)
     model.init_weights()
     lively(model, LOUD)
-    torch.save({"meta": {"mmdet_version": mmdet.__version__}, "state_dict": model.state_dict()}, folder / "theirs.pth")
     images = torch.load(folder / "images.pt")
+    if model_name == "yolox":
+        calibrate(model, images)
+    torch.save({"meta": {"mmdet_version": mmdet.__version__}, "state_dict": model.state_dict()}, folder / "theirs.pth")
 
     def batch(training: bool) -> Any:
         samples = []

@@ -40,6 +40,7 @@ def test_predictions_are_complete_and_in_order(trained: Any) -> None:
     assert list(trained.folder.glob(".vf-test-*")) == []
 
 
+@pytest.mark.slow
 def test_a_mistake_is_said_once(trained: Any) -> None:
     options = ("--nproc", "2", "--split", "train", "--set", "data.broken=3")
     code, _, err = trained.run("run", *options, "--out", "p.json", command=TEST)

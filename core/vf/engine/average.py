@@ -26,8 +26,8 @@ class Average:
     def move(self, share: float) -> None:
         """Go ``share`` (0..1) of the way to the weights, those of norms' statistics included; copy whole numbers."""
         torch._foreach_lerp_([a for a, _ in self._pairs], [w for _, w in self._pairs], share)
-        for a, w in self._copies:
-            a.copy_(w)
+        if self._copies:
+            torch._foreach_copy_([a for a, _ in self._copies], [w for _, w in self._copies])
 
     def state_dict(self, state: State) -> dict[str, Any]:
         """The weights in training: the averaged ones are the checkpoint's model."""

@@ -48,6 +48,8 @@ FCOS_AS_TORCHVISION = {
     "nms.iou": 0.6,
     "grid": "torchvision",
 }
+FCOS_AS_CAFFE = {"resize.mean": [102.9801, 115.9465, 122.7717]}
+"""mmdet's FCOS was trained from Detectron's weights, which have another mean than Detectron2's; BGR, 0..255."""
 SSD_AS_TORCHVISION = {
     "grid": "torchvision",
     "score_threshold": 0.01,
@@ -217,7 +219,10 @@ def fcos(model: FCOS, source: str) -> ForeignWeights | None:
     if source == "mmdet":
         own = _mmdet_towers({"conv_cls": "classes", "conv_reg": "boxes", "conv_centerness": "centerness"})
         scales = (r"bbox_head\.scales\.(\d+)\.scale", r"head.scales.\1")
-        return ForeignWeights(rules=(*rules, *own, scales), rows=rows, known=KNOWN)
+        # Unless asked for, its towers have no biases before their norms; ours begin at 0.
+        absent = (r"head\.(class|box)_tower\.\d+\.0\.bias",)
+        settings = FCOS_AS_CAFFE if getattr(model.backbone, "style", "") == "caffe" else {}
+        return ForeignWeights(rules=(*rules, *own, scales), rows=rows, absent=absent, settings=settings, known=KNOWN)
     if source != "torchvision":
         return None
     towers: list[tuple[str, str]] = []
