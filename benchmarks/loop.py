@@ -121,9 +121,7 @@ def main() -> None:
         f"engine {statistics.median(engines) * 1e3:.1f} ms"
     )
     together = statistics.mean(engines) / statistics.mean(bares)
-    print(
-        f"engine/bare {together:.3f} (all steps of {len(ratios)} rounds; a round {min(ratios):.3f} to {max(ratios):.3f})"
-    )
+    print(f"engine/bare {together:.3f} (steps of {len(ratios)} rounds; a round {min(ratios):.3f} to {max(ratios):.3f})")
 
 
 if __name__ == "__main__":
