@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import time
 from collections.abc import Callable
 from io import StringIO
@@ -102,3 +103,18 @@ def test_it_ends_with_what_it_watches(state: State) -> None:
     with Watchdog(state, 1000) as watchdog:
         assert watchdog._thread.is_alive()
     assert not watchdog._thread.is_alive()
+
+
+def test_a_process_that_was_suspended_goes_on(state: State, tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(tmp_path / "err", os.O_WRONLY | os.O_CREAT), 2)
+        with Watchdog(state, 1.0):
+            os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(0.5)  # it looks twice
+        os._exit(0)
+    os.waitpid(child, os.WUNTRACED)
+    time.sleep(1.5)
+    os.kill(child, signal.SIGCONT)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert (tmp_path / "err").read_text() == ""

@@ -178,8 +178,8 @@ class Layouts:
         pixels[20:24, 5:15] = 26001
         pixels[10:16, 30:32] = 24000
         pixels[0:3, 0:9] = 33
+        pixels[29] = 3  # out of the region that is evaluated
         labels = np.where(pixels >= 1000, pixels // 1000, pixels).astype(np.uint8)
-        labels[29] = 3  # out of the region that is evaluated
         for split, stem in (("train", "ulm/ulm_000000_000019"), ("val", "bonn/bonn_000001_000019")):
             picture(root / "leftImg8bit" / split / f"{stem}_leftImg8bit.png")
             for kind, values in (("instanceIds", pixels), ("labelIds", labels)):

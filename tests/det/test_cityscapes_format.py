@@ -42,6 +42,8 @@ def test_groups_are_crowds_for_evaluation_only(layouts: Any) -> None:
     assert target["boxes"][0].tolist() == [0, 0, 9, 3]
     assert isinstance(target["masks"], Masks)
     assert target["masks"].areas().tolist() == target["area"].tolist() == [27, 12, 40]
+    assert target["void"].nonzero()[0].tolist() == [29] * 40
+    assert "void" not in Cityscapes(path=str(layouts.cityscapes("again")), masks=True).build("train")[0].target
 
 
 def test_the_semantic_map_counts_on_after_the_classes(layouts: Any) -> None:

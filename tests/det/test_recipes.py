@@ -88,6 +88,7 @@ def small(name: str, folder: Path) -> Resolved:
         "train.schedule={name: constant}",
         "train.optimizer.lr=1e-4",
         "train.log_every=1",
+        "train.precision=auto",  # a CPU has no fp16
         "loader.workers=0",
     ]
     return resolve(name, overrides=overrides)

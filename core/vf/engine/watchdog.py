@@ -18,6 +18,8 @@ STALLED = 70
 class Watchdog:
     """Context with a thread that watches ``state.beat``; after ``timeout`` seconds without one the process ends.
 
+    Seconds in which the process was suspended do not count.
+
     What it writes to stderr and to RUN/stalled_rank_N.txt: rank, step, phase, and the stack of every thread.
     """
 
@@ -37,10 +39,16 @@ class Watchdog:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._over.wait(min(1.0, self._timeout / 4)):
+        tick = min(1.0, self._timeout / 4)
+        idle, beat, looked = 0.0, self._state.beat, time.monotonic()
+        while not self._over.wait(tick):
             if self._state.ranks.many and os.getppid() != self._parent:
                 os._exit(STALLED)  # whoever started the processes is gone: nobody would ever end this one
-            idle = time.monotonic() - self._state.beat
+            now = time.monotonic()
+            # Where this thread did not run either, the process was stopped as a whole (Ctrl-Z, a suspended job or
+            # machine): that is no stall.
+            idle = idle + min(now - looked, 2 * tick) if self._state.beat == beat else 0.0
+            beat, looked = self._state.beat, now
             if idle > self._timeout:
                 self._end(idle)
 

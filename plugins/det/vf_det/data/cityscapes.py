@@ -53,6 +53,8 @@ STUFF = {
     "terrain": 22,
     "sky": 23,
 }
+VOID = (0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30)
+"""Label ids that the benchmark leaves out; objects of them, as a caravan 29001, are background to it."""
 PALETTE = (
     *((220, 20, 60), (255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32)),
     *((128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153)),
@@ -132,7 +134,8 @@ class CityscapesDataset:
     """Images with objects, read from the maps when they are asked for.
 
     Targets have ``boxes``, ``labels``, ``iscrowd`` (groups, in evaluation only) and ``area`` (px of the mask); with
-    ``masks`` also these, a tv_tensors.Mask bool [N,H,W] in training and `vf_det.masks.Masks` in evaluation; with
+    ``masks`` also these, a tv_tensors.Mask bool [N,H,W] in training and `vf_det.masks.Masks` in evaluation, and there
+    ``void``, an array bool [H,W] of what is not evaluated; with
     ``semantic`` a map uint8 [H,W] of indices among the 8 classes and the 11 of stuff, 255 where nothing is asked for: a
     tv_tensors.Mask in training, an array in evaluation.
     """
@@ -185,6 +188,8 @@ class CityscapesDataset:
         if self._with_masks:
             dense = torch.from_numpy(pixels[None] == found.ids[:, None, None].astype(pixels.dtype))
             target["masks"] = Masks.from_dense(dense) if self._with_crowd else tv_tensors.Mask(dense)
+        if self._with_masks and self._with_crowd:
+            target["void"] = np.isin(pixels, VOID)
         if self._with_semantic and scenes.labelled:
             labels = self._map(index, LABELS)
             check_size(scenes.labels.where(name + LABELS), labels, size)

@@ -14,8 +14,10 @@ from typing import Any
 
 import attrs
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from vf_det.masks import Masks
 from vf_det.metrics.collected import Collected, Table, flags, masks_of_both, mean
 from vf_det.metrics.counting import Bools, Floats, Ints
 from vf_det.metrics.overlaps import intersections
@@ -43,13 +45,13 @@ class CityscapesAP:
         self._ap = np.full((len(self._classes), len(IOUS)), np.nan)
 
     def update(self, predictions: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
-        """Take a batch. In targets ``iscrowd`` marks groups; ``void``, where there is any, is a ``Masks`` of regions
-        that do not overlap."""
+        """Take a batch. In targets ``iscrowd`` marks groups; ``void``, where there is any, is a map bool [H,W]
+        of what is not evaluated."""
         for prediction, target in zip(predictions, targets, strict=True):
             found, labelled = masks_of_both(prediction, target, "metric cityscapes_ap")
             number = self._kept.see(target["id"])
             void = target.get("void")
-            on_void = np.zeros(len(found)) if void is None else intersections(found, void).sum(1)
+            on_void = np.zeros(len(found)) if void is None else intersections(found, _region(void))[:, 0]
             row = (prediction["labels"], prediction["scores"], found.areas(), on_void)
             self._kept.add("found", number, *row)
             self._kept.add("labelled", number, target["labels"], labelled.areas(), flags(target, "iscrowd"))
@@ -156,3 +158,7 @@ def area_under(scores: NDArray[Any], right: Bools, wanted: int) -> float:
     precision, recall = np.r_[hits / (len(scores) - starts), 1.0], np.r_[hits / wanted, 0.0]
     around = np.r_[recall[0], recall, 0.0]
     return float(precision @ (around[:-2] - around[2:]) / 2)
+
+
+def _region(pixels: NDArray[np.bool_]) -> Masks:
+    return Masks.from_dense(torch.from_numpy(pixels[None]))
