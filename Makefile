@@ -1,7 +1,7 @@
 # Needs python3 and make, nothing else: the first target that is called makes .venv.
 PYTHON ?= python3
-PLUGINS := det
-DEV := build hatchling editables mypy pytest pytest-xdist ruff types-PyYAML
+PLUGINS := cls det seg
+DEV := build hatchling editables mypy pytest pytest-xdist ruff scikit-learn torchmetrics types-PyYAML
 BIN := .venv/bin
 
 .PHONY: train test lint wheels clean

@@ -19,6 +19,7 @@ from vf_det import (
 )
 
 VF_API = 1
+VF_TASK = "det"
 
 
 @hookimpl

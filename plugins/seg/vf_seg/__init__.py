@@ -1,0 +1,19 @@
+"""Semantic segmentation: what this plugin adds to vf. Free of torch; the classes import it when they build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from vf import hookimpl
+
+VF_API = 1
+VF_TASK = "seg"
+
+
+@hookimpl
+def vf_recipes() -> Mapping[str, Path]:
+    """Recipes from the wheel, or from ``configs/seg`` of the checkout that this package lies in."""
+    packed = Path(__file__).parent / "recipes"
+    folder = packed if packed.is_dir() else Path(__file__).parents[3] / "configs" / "seg"
+    return {f"seg/{file.stem}": file for file in sorted(folder.glob("*.yaml"))}
