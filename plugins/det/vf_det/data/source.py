@@ -1,12 +1,9 @@
-"""What the readers of label files share: problems collected, files listed, splits made, boxes checked."""
+"""What the readers of boxes share: splits as read, a val split made, boxes checked."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import posixpath
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +11,25 @@ import attrs
 from numpy.typing import NDArray
 
 from vf.data.annotations import Annotations, Ragged, Row
-from vf.data.decode import IMAGE_SUFFIXES
+from vf.data.reading import FileIndex, Problems, Tallies, Tally, check_classes, hold_out, list_images, walk_images
 from vf.data.storage import Folder, Storage
-from vf.errors import DataError
-
-MOST = 20
-"""Lines of one report; the rest is counted."""
 
 Box = tuple[float, float, float, float]
 
-__all__ = ["Box", "Part", "Problems", "Row", "Source", "Tallies"]
+__all__ = [
+    "Box",
+    "FileIndex",
+    "Part",
+    "Problems",
+    "Row",
+    "Source",
+    "Tallies",
+    "Tally",
+    "check_classes",
+    "hold_out",
+    "list_images",
+    "walk_images",
+]
 
 
 def _storage(place: Path | Storage) -> Storage:
@@ -76,55 +82,6 @@ class Source:
     palette: tuple[tuple[int, int, int], ...] | None = None
 
 
-class Problems:
-    """One line for each mistake in the label files; all of them are found before any is raised."""
-
-    def __init__(self) -> None:
-        self._first: dict[object, str] = {}
-        self._count: Counter[object] = Counter()
-
-    def add(self, line: str, *, cause: Hashable = None) -> None:
-        """Note a mistake; those of one ``cause`` (a class misspelt everywhere) become one line, the first."""
-        key = line if cause is None else cause
-        self._first.setdefault(key, line)
-        self._count[key] += 1
-
-    def raise_any(self) -> None:
-        """Raise DataError where there was a mistake."""
-        lines = [
-            f"{line} (and {more} more like it)" if (more := self._count[key] - 1) else line
-            for key, line in self._first.items()
-        ]
-        if len(lines) > MOST:
-            lines[MOST:] = [f"… and {len(lines) - MOST} mistakes more"]
-        if lines:
-            raise DataError(*lines)
-
-
-class Tally:
-    """Counts what is mended silently elsewhere, to say it in one line with the first place."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, tuple[int, str]] = {}
-
-    def count(self, what: str, where: str) -> None:
-        """Count one."""
-        number, first = self._seen.get(what, (0, where))
-        self._seen[what] = (number + 1, first)
-
-    def lines(self) -> list[str]:
-        """One line for each kind."""
-        return [f"{what}: {number}, the first in {first}" for what, (number, first) in self._seen.items()]
-
-
-@attrs.frozen
-class Tallies:
-    """Two kinds of lines: what was changed, and what is only worth a look."""
-
-    notes: Tally = attrs.field(factory=Tally)
-    remarks: Tally = attrs.field(factory=Tally)
-
-
 def check_box(
     box: Box, where: str, size: tuple[float, float] | None, tallies: Tallies, *, pixels: bool = True
 ) -> Box | None:
@@ -166,46 +123,6 @@ def finite(values: Iterable[object]) -> bool:
     return True
 
 
-def list_images(images: Storage, folder: str = "") -> dict[str, str]:
-    """Return stem -> file name of the images right in a folder, sorted; empty where there is no folder."""
-    found = {}
-    for name in images.files(folder):
-        stem, suffix = posixpath.splitext(name)
-        if suffix.lower() in IMAGE_SUFFIXES:
-            found[stem] = name
-    return found
-
-
-def walk_images(images: Storage, folder: str = "") -> list[str]:
-    """Return the names of the images in a folder and in those below it, sorted."""
-    found = [posixpath.join(folder, name) for name in list_images(images, folder).values()]
-    for below in images.folders(folder):
-        found += walk_images(images, posixpath.join(folder, below))
-    return sorted(found)
-
-
-class FileIndex:
-    """Answers whether files exist, with one listing for each folder."""
-
-    def __init__(self, images: Storage) -> None:
-        self._images = images
-        self._listed: dict[str, set[str]] = {}
-
-    def has(self, name: str) -> bool:
-        """Whether there is such a file."""
-        folder, base = posixpath.split(name)
-        if folder not in self._listed:
-            self._listed[folder] = set(self._images.files(folder))
-        return base in self._listed[folder]
-
-
-def hold_out(names: Sequence[str], part: float) -> set[str]:
-    """Choose about ``part`` of the names by their hash, at least one where there are two: the same in every run."""
-    ranked = sorted(names, key=lambda n: hashlib.sha256(n.encode()).digest())
-    count = max(1, round(part * len(ranked))) if len(ranked) > 1 else 0
-    return set(ranked[:count])
-
-
 def with_val(parts: Mapping[str, Part], holdout: float) -> tuple[dict[str, Part], list[str]]:
     """Hold a part of train out where there is no val split; a test split is not for choosing the best step.
 
@@ -223,14 +140,6 @@ def with_val(parts: Mapping[str, Part], holdout: float) -> tuple[dict[str, Part]
     }
     note = f"there is no val split: {len(chosen)} of {len(names)} images are held out for it, chosen by hash"
     return {**cut, **{split: part for split, part in parts.items() if split not in cut}}, [note]
-
-
-def check_classes(classes: Sequence[str], where: str, problems: Problems) -> None:
-    """Note an empty list and names that come twice."""
-    if not classes:
-        problems.add(f"{where}: names no class; there is nothing to learn")
-    for name in sorted({c for c in classes if list(classes).count(c) > 1}):
-        problems.add(f"{where}: class {name!r} is named twice")
 
 
 def empty_notes(parts: Mapping[str, Part]) -> list[str]:
