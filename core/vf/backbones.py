@@ -35,6 +35,12 @@ MIRRORED = {
     ("caffe", 101, 32, 8): f"{MIRROR}resnext101_32x8d-1516f1aa.pth",
 }
 """(style, depth, groups, width_per_group) -> weights that torchvision does not have. Those of style caffe eat BGR."""
+DEEP_STEMS = {
+    18: f"{MIRROR}resnet18_v1c-b5776b93.pth",
+    50: f"{MIRROR}resnet50_v1c-2cccc1ad.pth",
+    101: f"{MIRROR}resnet101_v1c-e67eebb6.pth",
+}
+"""Depth -> weights of nets with a deep stem, as OpenMMLab keeps them."""
 HRNETS = {
     18: f"{MIRROR}hrnetv2_w18-00eb2006.pth",
     32: f"{MIRROR}hrnetv2_w32-dc9eeb4f.pth",
@@ -98,6 +104,15 @@ class ResNet:
     style: Literal["pytorch", "caffe"] = field(
         default="pytorch", help="which convolution of a block has the stride: the 3×3, or the first 1×1 (caffe)"
     )
+    stem: Literal["plain", "deep"] = field(
+        default="plain", help="deep: three 3×3 convolutions in the place of the 7×7 one (arXiv 1812.01187, ResNet-C)"
+    )
+    dilate: Literal[8, 16, 32] = field(
+        default=32,
+        help="largest stride; stages beyond dilate their 3×3 convolutions instead (arXiv 1606.00915), as levels of "
+        "segmentation do",
+        unit="px",
+    )
     out: tuple[int, ...] = _out()
     frozen_stages: int = _frozen(4)
     norm: Norm = _norm()
@@ -116,6 +131,13 @@ class ResNet:
         if self.pretrained != IMAGENET:
             return self.pretrained
         kind = (self.depth, self.groups, self.width_per_group)
+        if self.stem == "deep" and self.style == "pytorch" and kind[1:] == (1, 64) and self.depth in DEEP_STEMS:
+            return DEEP_STEMS[self.depth]
+        if self.stem == "deep":
+            raise ValueError(
+                f"pretrained imagenet: nobody has published a deep stem for style {self.style}, depth {self.depth}, "
+                f"groups {self.groups}, width_per_group {self.width_per_group}; name a file or an address"
+            )
         if self.style == "pytorch" and kind in RESNETS:
             return f"torchvision:{RESNETS[kind]}"
         if (self.style, *kind) in MIRRORED:
@@ -134,6 +156,8 @@ class ResNet:
             groups=self.groups,
             width_per_group=self.width_per_group,
             style=self.style,
+            stem=self.stem,
+            dilate=self.dilate,
             out=self.out,
             frozen_stages=self.frozen_stages,
             norm=self.norm,
@@ -148,6 +172,9 @@ class HRNet:
     """HRNetV2p (arXiv 1904.04514, 1908.07919): keeps a fine and coarser resolutions side by side. Neck: hrfpn."""
 
     width: Literal[18, 32, 40, 48] = field(default=18, help="channels of the finest resolution, as W18")
+    upsample: Literal["nearest", "bilinear"] = field(
+        default="nearest", help="how coarse resolutions reach finer ones; segmentation has bilinear"
+    )
     out: tuple[int, ...] = _out()
     frozen_stages: int = _frozen(4)
     norm: Norm = _norm()
@@ -164,6 +191,7 @@ class HRNet:
 
         return HRNet(
             width=self.width,
+            upsample=self.upsample,
             out=self.out,
             frozen_stages=self.frozen_stages,
             norm=self.norm,

@@ -128,7 +128,7 @@ def _check_levels(levels: tuple[torch.Tensor, ...], backbone: nn.Module, size: t
     assert len(channels) == len(strides) == len(levels), (
         f"{len(levels)} levels for {len(channels)} channels and {len(strides)} strides"
     )
-    assert list(strides) == sorted(set(strides)), f"strides are to rise, got {strides}"
+    assert list(strides) == sorted(strides), f"strides are not to fall, got {strides}"
     for level, width, stride in zip(levels, channels, strides, strict=True):
         expected = (2, width, *(math.ceil(side / stride) for side in size))
         assert tuple(level.shape) == expected, f"stride {stride}: shape {tuple(level.shape)}, expected {expected}"

@@ -26,6 +26,7 @@ class HRNet(Backbone):
 
     Args:
         width: channels of the finest resolution: 18, 32, 40, 48 are published.
+        upsample: nearest or bilinear: how coarse resolutions reach finer ones.
         out: resolutions to hand on, from 1.
         frozen_stages: 0: none; 1: stem and ``layer1``; n: also the stages up to n.
         norm: bn, sync_bn, frozen_bn or gn.
@@ -38,6 +39,7 @@ class HRNet(Backbone):
         self,
         *,
         width: int = 18,
+        upsample: str = "nearest",
         out: tuple[int, ...] = (1, 2, 3, 4),
         frozen_stages: int = 0,
         norm: str = "bn",
@@ -52,11 +54,11 @@ class HRNet(Backbone):
         self.relu = nn.ReLU(inplace=True)
         self.layer1 = _bottlenecks(STEM, BLOCKS)
         self.transition1 = _transition([STEM * Bottleneck.expansion], widths[:2])
-        self.stage2 = _stage(2, widths, range(2))
+        self.stage2 = _stage(2, widths, range(2), upsample)
         self.transition2 = _transition(widths[:2], widths[:3])
-        self.stage3 = _stage(3, widths, range(3))
+        self.stage3 = _stage(3, widths, range(3), upsample)
         self.transition3 = _transition(widths[:3], widths)
-        self.stage4 = _stage(4, widths, [level - 1 for level in out])
+        self.stage4 = _stage(4, widths, [level - 1 for level in out], upsample)
         self.channels = tuple(widths[level - 1] for level in out)
         self.strides = tuple(2 ** (level + 1) for level in out)
         self._initialise(checkpoint=checkpoint)
@@ -87,9 +89,10 @@ class Exchange(nn.Module):
     Args:
         widths: channels of each resolution, fine to coarse, each half as large as the one before.
         outputs: resolutions to give, as indices.
+        upsample: nearest or bilinear.
     """
 
-    def __init__(self, widths: Sequence[int], outputs: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], outputs: Sequence[int], upsample: str = "nearest") -> None:
         super().__init__()
         self.branches = nn.ModuleList(
             nn.Sequential(*(BasicBlock(width, width) for _ in range(BLOCKS))) for width in widths
@@ -97,7 +100,7 @@ class Exchange(nn.Module):
         # The index of a part is a part of its tensors' names, so what is not needed leaves a gap.
         self.fuse_layers = nn.ModuleList(_fusion(widths, i) if i in outputs else nn.ModuleList() for i in _each(widths))
         self.relu = nn.ReLU(inplace=False)
-        self._outputs = tuple(outputs)
+        self._outputs, self._upsample = tuple(outputs), upsample
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
         """Take one [B,C,H,W] for each resolution, return one for each of ``outputs``."""
@@ -110,7 +113,7 @@ class Exchange(nn.Module):
                 if j < i:
                     total = total + fusion[j](x)
                 elif j > i:
-                    total = total + F.interpolate(fusion[j](x), size=levels[i].shape[-2:], mode="nearest")
+                    total = total + F.interpolate(fusion[j](x), size=levels[i].shape[-2:], mode=self._upsample)
             fused.append(self.relu(total))
         return fused
 
@@ -148,11 +151,11 @@ def _bottlenecks(inputs: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(first, *(Bottleneck(outputs, inputs) for _ in range(blocks - 1)))
 
 
-def _stage(number: int, widths: Sequence[int], last: Sequence[int]) -> nn.Sequential:
+def _stage(number: int, widths: Sequence[int], last: Sequence[int], upsample: str) -> nn.Sequential:
     """All exchanges of a stage; the last one gives the resolutions ``last``, the others all."""
     modules = MODULES[number]
     return nn.Sequential(
-        *(Exchange(widths[:number], range(number) if n < modules - 1 else last) for n in range(modules))
+        *(Exchange(widths[:number], range(number) if n < modules - 1 else last, upsample) for n in range(modules))
     )
 
 
