@@ -33,8 +33,9 @@ NAMED = (*KINDS, *CHOICES, "recipe")
 @click.command()
 @click.argument("kind", metavar="KIND")
 @click.argument("name", metavar="[NAME]", required=False)
+@click.option("--task", metavar="TASK", default="", help="Whose component, where several tasks have one of that name.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def explain(kind: str, name: str | None, as_json: bool) -> None:
+def explain(kind: str, name: str | None, task: str, as_json: bool) -> None:
     """Say what a component is and what its keys mean.
 
     \b
@@ -46,10 +47,11 @@ def explain(kind: str, name: str | None, as_json: bool) -> None:
     """
     found = plugins()
     found.check()
+    found.check_task(task)
     if kind == "recipe" and name is not None:
         _explain_recipe(name, found, as_json=as_json)
         return
-    cls, plugin = _find(kind, name, found)
+    cls, plugin = _find(kind, name, found, task)
     title = " ".join(part for part in (kind, name) if part)
     keys = list(_keys(cls, found))
     text = inspect.cleandoc(cls.__doc__ or "")
@@ -65,7 +67,7 @@ def explain(kind: str, name: str | None, as_json: bool) -> None:
     _table(keys, console)
 
 
-def _find(kind: str, name: str | None, found: Plugins) -> tuple[type[Any], str]:
+def _find(kind: str, name: str | None, found: Plugins, task: str) -> tuple[type[Any], str]:
     """Return the class that KIND NAME means, and its plugin."""
     if kind in PARTS or kind == "recipe":
         if name is not None:
@@ -76,10 +78,11 @@ def _find(kind: str, name: str | None, found: Plugins) -> tuple[type[Any], str]:
         hint = did_you_mean(kind, known) or f"; expected one of {', '.join(known)}"
         raise ConfigError(f"unknown kind {kind!r}{hint}")
     if name is None:
-        names = CHOICES[kind].choices() if kind in CHOICES else found.components(kind)
+        names = CHOICES[kind].choices() if kind in CHOICES else found.names(kind, task)
         raise ConfigError(f"vf explain {kind}: say which: {listed(names)}")
     if kind in KINDS:
-        return found.lookup(kind, name), found.owner(kind, name)
+        component = found.find(kind, name, task)
+        return component.cls, component.plugin
     choices: Mapping[str, type[Any]] = CHOICES[kind].choices()
     if name not in choices:
         hint = did_you_mean(name, choices) or f"; expected one of {listed(choices)}"

@@ -28,12 +28,14 @@ class Row:
 
 @click.command("list")
 @click.argument("kind", required=False, type=click.Choice([*(f"{kind}s" for kind in KINDS), RECIPES]))
+@click.option("--task", metavar="TASK", default="", help="Only what recipes of this task see: det, seg, cls, ocr …")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
-def list_(kind: str | None, as_json: bool) -> None:
+def list_(kind: str | None, task: str, as_json: bool) -> None:
     """List models, data sets, recipes and all the other components, or one KIND of them."""
     found = plugins()
     found.check()
-    rows = [row for row in _rows(found) if kind in (None, f"{row.kind}s")]
+    found.check_task(task)
+    rows = [row for row in _rows(found, task) if kind in (None, f"{row.kind}s")]
     if as_json:
         click.echo(json.dumps([attrs.asdict(row) for row in rows], indent=1, ensure_ascii=False))
         return
@@ -42,11 +44,13 @@ def list_(kind: str | None, as_json: bool) -> None:
         click.echo(f"note:{found.excuse().replace('(', '').replace(')', '')}", err=True)
 
 
-def _rows(found: Plugins) -> Iterator[Row]:
+def _rows(found: Plugins, task: str) -> Iterator[Row]:
     for kind in KINDS:
-        for name, cls in found.components(kind).items():
-            yield Row(kind, name, found.owner(kind, name), first_line(cls))
+        for component in found.components(kind, task):
+            yield Row(kind, component.name, component.plugin, first_line(component.cls))
     for name, path in found.recipes.items():
+        if task and not name.startswith(f"{task}/"):
+            continue
         yield Row("recipe", name, found.recipe_owner(name), first_comment(path))
 
 

@@ -65,7 +65,7 @@ def _count(plugin: Plugin, found: Plugins) -> int:
     """Count what a plugin brings, recipes included."""
     if plugin.status != "loaded":
         return 0
-    owners = [found.owner(kind, name) for kind in KINDS for name in found.components(kind)]
+    owners = [component.plugin for kind in KINDS for component in found.components(kind)]
     owners += [found.recipe_owner(name) for name in found.recipes]
     return owners.count(plugin.name)
 

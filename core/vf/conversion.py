@@ -53,15 +53,15 @@ def fits(foreign: Foreign, source: str | None) -> list[Fit]:
     return try_on(foreign, _models(), [source] if source else SOURCES)
 
 
-def _models(kind: type[Any] | None = None) -> dict[str, ModelConfig]:
-    """Return the models of all recipes, or of those with one kind of model, by the recipes' names."""
+def _models(kinds: tuple[type[Any], ...] = ()) -> dict[str, ModelConfig]:
+    """Return the models of all recipes, or of those with some kinds of model, by the recipes' names."""
     models = {}
     for name in sorted(plugins().recipes):
         try:
             model = resolve(name).recipe.model
         except VFError:
             continue
-        if kind is None or type(model) is kind:
+        if not kinds or type(model) in kinds:
             models[name] = model
     return models
 
@@ -104,10 +104,10 @@ def convert(foreign: Foreign, out: Path, order: Order) -> Converted:
 
 def _recipe(foreign: Foreign, order: Order) -> str:
     """Return the name of the recipe: as given, or of a model that is given the one that fits best."""
-    kinds = plugins().components("model")
-    if order.to not in kinds:
+    kinds = tuple(c.cls for c in plugins().components("model") if c.name == order.to)
+    if not kinds:
         return order.to
-    models = _models(kinds[order.to])
+    models = _models(kinds)
     found = try_on(foreign, models, [order.source])
     if not found:
         known = f"; recipes with it: {listed(models)}" if models else "; no recipe has it"

@@ -1,7 +1,8 @@
 """The whole extension surface. A plugin implements any of these with ``@vf.hookimpl``.
 
 Each hook is called once, when vf starts; it returns classes and does no work, so none may import torch, numpy
-or any other heavy library. Two plugins that return the same name of the same kind are an error.
+or any other heavy library. The names of a plugin module that says ``VF_TASK = "det"`` are seen by recipes of that task
+alone, those of one that says nothing by all; two of one kind and name that one recipe would see are an error.
 """
 
 from __future__ import annotations

@@ -44,12 +44,29 @@ class Plugin:
     status: Literal["loaded", "broken", "incompatible", "disabled"] = "loaded"
     problem: str = ""
     path: str = ""
+    task: str = ""
+    """Whose recipes see its names; empty: every recipe does."""
     imports_torch: bool = False
 
     @property
     def cure(self) -> str:
         """The command that takes a plugin out of the way."""
         return f"pip uninstall {self.dist}" if self.dist else f"--no-plugin {self.name}"
+
+
+@attrs.frozen
+class Component:
+    """A class that a plugin brings, under a name that the recipes of its task see."""
+
+    name: str
+    cls: type[Any]
+    plugin: str
+    task: str = ""
+    """Empty: the recipes of every task see it."""
+
+    def seen_by(self, task: str) -> bool:
+        """Whether a recipe of ``task`` sees it; an empty ``task`` sees all."""
+        return not task or self.task in ("", task)
 
 
 class Plugins:
@@ -60,7 +77,7 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         self.found: list[Plugin] = []
         self.clashes: list[str] = []
-        self._components: dict[str, dict[str, tuple[type[Any], str]]] = {kind: {} for kind in KINDS}
+        self._components: dict[str, list[Component]] = {kind: [] for kind in KINDS}
         self._recipes: dict[str, tuple[Path, str]] = {}
         core = Plugin("core", "vf-core", _core_version(), "vf.builtin", path=str(Path(builtin.__file__).parent))
         self._take(core, lambda: builtin)
@@ -83,6 +100,7 @@ class Plugins:
                 plugin.status = "incompatible"
                 plugin.problem = f"needs plugin API {api}, this vf has {hookspecs.API_VERSION}"
                 return
+            plugin.task = str(getattr(module, "VF_TASK", ""))
             _check_hooks(self._manager, module)
             self._manager.register(module, plugin.name)
             components, recipes = self._collect(module)
@@ -110,14 +128,7 @@ class Plugins:
     def _merge(self, plugin: Plugin, components: dict[str, dict[str, type[Any]]], recipes: Mapping[str, Path]) -> None:
         for kind, classes in components.items():
             for name, cls in classes.items():
-                if name in self._components[kind]:
-                    other, owner = self._components[kind][name]
-                    self.clashes.append(
-                        f"{kind} {name!r} is claimed twice: by {_qualified(other)} of plugin {owner!r} and by "
-                        f"{_qualified(cls)} of plugin {plugin.name!r}; uninstall one or pass --no-plugin NAME"
-                    )
-                    continue
-                self._components[kind][name] = (cls, plugin.name)
+                self._claim(kind, Component(name, cls, plugin.name, plugin.task))
         for name, path in recipes.items():
             if name in self._recipes:
                 self.clashes.append(
@@ -126,6 +137,16 @@ class Plugins:
                 )
                 continue
             self._recipes[name] = (path, plugin.name)
+
+    def _claim(self, kind: str, new: Component) -> None:
+        """Take a component in, unless a recipe that sees it would see another one of its name."""
+        for other in self._components[kind]:
+            if other.name == new.name and (other.seen_by(new.task) or new.seen_by(other.task)):
+                claims = " and ".join(f"by {_qualified(c.cls)} of plugin {c.plugin!r}" for c in (other, new))
+                cure = "uninstall one or pass --no-plugin NAME"
+                self.clashes.append(f"{kind} {new.name!r} is claimed twice: {claims}; {cure}")
+                return
+        self._components[kind].append(new)
 
     def check(self) -> None:
         """Raise PluginError where two plugins claim one name: nothing is composed while that is open."""
@@ -142,30 +163,52 @@ class Plugins:
         """Recipe name -> file."""
         return {name: path for name, (path, _) in sorted(self._recipes.items())}
 
-    def components(self, kind: str) -> dict[str, type[Any]]:
-        """Return name -> config class of one kind, sorted by name."""
-        return {name: cls for name, (cls, _) in sorted(self._components[kind].items())}
+    def components(self, kind: str, task: str = "") -> list[Component]:
+        """Return the components of one kind that recipes of ``task`` see, of all tasks where it is empty, sorted."""
+        return sorted((c for c in self._components[kind] if c.seen_by(task)), key=lambda c: (c.name, c.task))
 
-    def owner(self, kind: str, name: str) -> str:
-        """Return the name of the plugin that brings a component."""
-        return self._components[kind][name][1]
+    def names(self, kind: str, task: str = "") -> list[str]:
+        """Return the names of :meth:`components`, each once."""
+        return list(dict.fromkeys(c.name for c in self.components(kind, task)))
+
+    def find(self, kind: str, name: str, task: str = "") -> Component:
+        """Return the component of a name that recipes of ``task`` see.
+
+        Raises:
+            ConfigError: there is none, with the near and the installed names; or, without a ``task``, several tasks
+                have one.
+        """
+        named = [c for c in self.components(kind) if c.name == name]
+        fitting = [c for c in named if c.seen_by(task)]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            tasks = listed(c.task for c in fitting)
+            raise ConfigError(f"{kind} {name!r}: there is one for each of {tasks}; say which: --task {fitting[0].task}")
+        installed = self.names(kind, task)
+        if named:
+            raise ConfigError(f"{kind} {name!r} belongs to task {named[0].task}, not {task}; here: {listed(installed)}")
+        hint = did_you_mean(name, installed) or f"; installed: {listed(installed)}"
+        raise ConfigError(f"unknown {kind} {name!r}{hint}{self.excuse()}")
+
+    def check_task(self, task: str) -> None:
+        """Raise ConfigError for a task, unless it is empty, that no plugin knows."""
+        tasks = sorted({p.task for p in self.found if p.task} | {name.split("/")[0] for name in self.recipes})
+        if task and task not in tasks:
+            hint = did_you_mean(task, tasks) or f"; installed: {listed(tasks)}"
+            raise ConfigError(f"--task {task}: no such task{hint}{self.excuse()}")
 
     def recipe_owner(self, name: str) -> str:
         """Return the name of the plugin that brings a recipe."""
         return self._recipes[name][1]
 
-    def lookup(self, kind: str, name: str) -> type[Any]:
-        """Return the config class, or raise ConfigError with the near and the installed names."""
-        if name in self._components[kind]:
-            return self._components[kind][name][0]
-        hint = did_you_mean(name, self._components[kind])
-        raise ConfigError(
-            f"unknown {kind} {name!r}{hint or f'; installed: {listed(sorted(self._components[kind]))}'}{self.excuse()}"
-        )
+    def lookup(self, kind: str, name: str, task: str = "") -> type[Any]:
+        """Return the class of :meth:`find`."""
+        return self.find(kind, name, task).cls
 
     def name_of(self, kind: str, cls: type[Any]) -> str:
         """Return the name under which a class was found."""
-        return next(name for name, (c, _) in self._components[kind].items() if c is cls)
+        return next(c.name for c in self._components[kind] if c.cls is cls)
 
     def excuse(self) -> str:
         """Return a remark on plugins that failed to load, for messages about names that are missing."""

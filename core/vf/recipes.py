@@ -12,7 +12,7 @@ import attrs
 
 from vf import protocols
 from vf.errors import ConfigError, did_you_mean, listed
-from vf.plugins import OURS, Plugins, plugins
+from vf.plugins import OURS, Component, Plugins, plugins
 from vf.schema import config, field
 from vf.structuring import Structurer, unstructure
 from vf.training import Loader, Train
@@ -85,7 +85,7 @@ def resolve(
 
 
 def resolve_data(
-    path: str, overrides: Sequence[str] = (), *, name: str = "", said: str = "--data "
+    path: str, overrides: Sequence[str] = (), *, name: str = "", said: str = "--data ", task: str = ""
 ) -> protocols.DatasetConfig:
     """Return the data set that recognises ``path``, with the overrides ``data.key=value`` applied.
 
@@ -94,14 +94,18 @@ def resolve_data(
         overrides: ``data.key=value`` items.
         name: of the data set, where the user says it.
         said: what stands before the path in messages.
+        task: whose data sets are asked; empty: all.
     """
     found = plugins()
     found.check()
     origin = f"{said}{path}"
-    data = sniff(path, found, said=said) if not name else _named(path, name, found, origin)
+    if name:
+        data, task = _named(path, name, found, origin, task), found.find("dataset", name, task).task
+    else:
+        data, task = _sniffed(path, found, task, said=said)
     tree = _changed(_with(Node({}, origin), "data", data), found, None, overrides)
     assert isinstance(tree.value, dict)
-    structurer = Structurer(found)
+    structurer = Structurer(found, task)
     strange = [key for key in tree.value if key != "data"]
     structurer.problems += [f"{tree.value[key].origin}: {key}: only keys of data count here" for key in strange]
     built: protocols.DatasetConfig = structurer.value(tree.value["data"], protocols.DatasetConfig, "data")
@@ -112,7 +116,7 @@ def resolve_data(
 
 def _changed(tree: Node, found: Plugins, data: str | None, overrides: Sequence[str]) -> Node:
     if data is not None:
-        tree = _with(tree, "data", _with_switches(sniff(data, found), tree, found))
+        tree = _with(tree, "data", _with_switches(sniff(data, found, _task_of(tree)), tree, found))
     for item in overrides:
         tree = _override(tree, item)
     return tree
@@ -121,9 +125,14 @@ def _changed(tree: Node, found: Plugins, data: str | None, overrides: Sequence[s
 def _with_switches(recognised: Node, tree: Node, found: Plugins) -> Node:
     """Keep what is true or false in the data that is replaced, as ``masks``: what a model needs of any data."""
     new, old = _children(recognised), _children(_children(tree).get("data", recognised))
-    fields = attrs.fields_dict(found.lookup("dataset", str(new["name"].value)))
+    fields = attrs.fields_dict(found.lookup("dataset", str(new["name"].value), _task_of(tree)))
     kept = {key: node for key, node in old.items() if isinstance(node.value, bool) and key in fields}
     return Node({**kept, **new}, recognised.origin)
+
+
+def _task_of(tree: Node) -> str:
+    task = _children(tree).get("task")
+    return task.value if task is not None and isinstance(task.value, str) else ""
 
 
 def _children(node: Node) -> dict[str, Node]:
@@ -132,7 +141,7 @@ def _children(node: Node) -> dict[str, Node]:
 
 def structure(tree: Node, source: str, *, task: str | None = None) -> Resolved:
     """Check a tree and build the recipe."""
-    structurer = Structurer(plugins())
+    structurer = Structurer(plugins(), _task_of(tree))
     recipe = structurer.build(tree, Recipe)
     if structurer.problems:
         raise ConfigError(*structurer.problems)
@@ -275,31 +284,43 @@ def _relabel(node: Node, origin: str) -> Node:
     return Node(value, origin, node.text)
 
 
-def _named(path: str, name: str, found: Plugins, origin: str) -> Node:
+def _named(path: str, name: str, found: Plugins, origin: str, task: str) -> Node:
     """Return the ``data`` mapping of a data set that is named."""
-    if "path" not in attrs.fields_dict(found.lookup("dataset", name)):
+    if "path" not in attrs.fields_dict(found.lookup("dataset", name, task)):
         raise ConfigError(f"dataset {name!r} is read from no folder; name another")
     if not Path(path).exists():
         raise ConfigError(f"{origin}: no such file or folder")
     return _from_plain({"name": name, "path": path}, origin)
 
 
-def sniff(path: str, found: Plugins, *, said: str = "--data ") -> Node:
-    """Return the ``data`` mapping for a folder, from the one data set class that recognises it."""
+def sniff(path: str, found: Plugins, task: str = "") -> Node:
+    """Return the ``data`` mapping for a folder, from the one data set class of ``task`` that recognises it."""
+    return _sniffed(path, found, task, said="--data ")[0]
+
+
+def _sniffed(path: str, found: Plugins, task: str, *, said: str) -> tuple[Node, str]:
+    """Return the ``data`` mapping for a folder, and the task of the data set that recognises it."""
     origin = f"{said}{path}"
     if not Path(path).exists():
         raise ConfigError(f"{origin}: no such file or folder")
-    known = {name: cls for name, cls in found.components("dataset").items() if "path" in attrs.fields_dict(cls)}
-    hits = {name: keys for name, cls in known.items() if (keys := cls.sniff(path)) is not None}
+    known = [c for c in found.components("dataset", task) if "path" in attrs.fields_dict(c.cls)]
+    hits = [(c, keys) for c in known if (keys := c.cls.sniff(path)) is not None]
     if not hits:
-        raise ConfigError(
-            f"{origin}: not recognised as any of {listed(known)}; see 'vf explain dataset NAME' for each layout"
-        )
+        names = listed(dict.fromkeys(c.name for c in known))
+        raise ConfigError(f"{origin}: not recognised as any of {names}; see 'vf explain dataset NAME' for each layout")
     if len(hits) > 1:
-        which = f"--set data.name={next(iter(hits))} --set data.path={path}" if said else f"--from {next(iter(hits))}"
-        raise ConfigError(f"{origin}: could be {' or '.join(hits)}; say which: {which}")
-    name, keys = next(iter(hits.items()))
-    return _from_plain({"name": name, **keys}, origin)
+        raise ConfigError(f"{origin}: could be {_which([c for c, _ in hits], path, said)}")
+    component, keys = hits[0]
+    return _from_plain({"name": component.name, **keys}, origin), component.task
+
+
+def _which(hits: Sequence[Component], path: str, said: str) -> str:
+    """Say what a folder could be, and how to say which."""
+    first = hits[0]
+    if len({c.task for c in hits}) > 1:
+        return f"{' or '.join(f'{c.name} ({c.task})' for c in hits)}; say which: --task {first.task}"
+    which = f"--set data.name={first.name} --set data.path={path}" if said else f"--from {first.name}"
+    return f"{' or '.join(c.name for c in hits)}; say which: {which}"
 
 
 def _from_plain(value: Any, origin: str) -> Node:

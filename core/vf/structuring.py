@@ -31,10 +31,16 @@ _BAD = object()
 
 
 class Structurer:
-    """Builds config objects from nodes; ``problems`` collects one line for each mistake."""
+    """Builds config objects from nodes; ``problems`` collects one line for each mistake.
 
-    def __init__(self, plugins: Plugins) -> None:
+    Args:
+        plugins: whose components can be named.
+        task: of the recipe, whose names are meant; empty: those that only one task has.
+    """
+
+    def __init__(self, plugins: Plugins, task: str = "") -> None:
         self._plugins = plugins
+        self._task = task
         self.problems: list[str] = []
 
     def build(self, node: Node, cls: type[Any], path: str = "") -> Any:
@@ -96,7 +102,7 @@ class Structurer:
         if name is None:
             return _BAD
         try:
-            cls = self._plugins.lookup(kind, name)
+            cls = self._plugins.lookup(kind, name, self._task)
         except ConfigError as error:
             return self._bad(_child(node, "name"), _join(path, "name"), error.problems[0])
         return self.build(_without_name(node), cls, path)

@@ -47,6 +47,44 @@ def test_one_kind(vf: Vf) -> None:
     ]
 
 
+TASK = """
+import vf
+
+VF_TASK = "{task}"
+
+@vf.config
+class Net:
+    '''A net for {task}.'''
+
+    def build(self, info):
+        raise NotImplementedError
+
+@vf.hookimpl
+def vf_models():
+    return {{"mesh": Net}}
+"""
+
+
+def test_one_name_in_two_tasks(vf: Vf, site: Any) -> None:
+    site.add("cats", TASK.format(task="cats"))
+    site.add("dogs", TASK.format(task="dogs"))
+    both = [line.split(maxsplit=2)[1:] for line in vf("list", "models").out.splitlines() if " mesh " in line]
+    assert both == [["cats", "A net for cats."], ["dogs", "A net for dogs."]]
+    assert [line.split()[0] for line in vf("list", "models", "--task", "dogs").out.splitlines()] == [
+        "mesh",
+        "net",
+        "wide",
+    ]
+    assert vf("list", "recipes", "--task", "dogs").out == "none\n"
+    said = vf("explain", "model", "mesh")
+    assert (said.code, said.err) == (
+        2,
+        "error: model 'mesh': there is one for each of cats, dogs; say which: --task cats\n",
+    )
+    assert vf("explain", "model", "mesh", "--task", "dogs").out.startswith("model mesh  (plugin dogs, fake_dogs.Net)")
+    assert vf("list", "--task", "dog").err == "error: --task dog: no such task; did you mean 'dogs'?\n"
+
+
 def test_recipes_without_a_comment_or_a_file(vf: Vf, site: Any) -> None:
     site.recipe("plain", "task: fish\n")
     site.recipe("dead", "x").unlink()

@@ -75,6 +75,7 @@ def test_list_as_json(vf: Vf, site: Any) -> None:
         "status": "broken",
         "problem": "ModuleNotFoundError: No module named 'nowhere'",
         "path": "",
+        "task": "",
         "imports_torch": False,
         "components": 0,
         "cure": "pip uninstall dist-bad",

@@ -25,5 +25,5 @@ def toy() -> Iterator[None]:
         del sys.modules["vf_toy"]
         found._manager.unregister(name="toy")
         found.found.pop()
-        for kind, name in (("model", "net"), ("dataset", "squares"), ("metric", "accuracy")):
-            del found._components[kind][name]
+        for kind, components in found._components.items():
+            found._components[kind] = [c for c in components if c.plugin != "toy"]

@@ -61,9 +61,9 @@ def step(net: nn.Module, size: int = 32) -> tuple[dict[str, Tensor], Tensor]:
     return gradients, loss.detach()
 
 
-@pytest.mark.parametrize("name", plugins().components("backbone"))
+@pytest.mark.parametrize("name", plugins().names("backbone"))
 def test_configs_explain_themselves(name: str) -> None:
-    check_config(plugins().components("backbone")[name], name)
+    check_config(plugins().lookup("backbone", name), name)
 
 
 @pytest.mark.parametrize(

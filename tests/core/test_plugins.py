@@ -30,7 +30,7 @@ def plugin(site: Any, name: str) -> Plugin:
 def test_core_comes_through_its_own_hooks(site: Any) -> None:
     (core,) = site.found().found
     assert (core.name, core.dist, core.status) == ("core", "vf-core", "loaded")
-    assert list(site.found().components("launcher")) == ["local"]
+    assert site.found().names("launcher") == ["local"]
 
 
 def test_a_plugin_brings_components_recipes_and_commands(site: Any) -> None:
@@ -38,8 +38,8 @@ def test_a_plugin_brings_components_recipes_and_commands(site: Any) -> None:
     found = site.found()
     fish = plugin(site, "fish")
     assert (fish.dist, fish.version, fish.module, fish.status) == ("dist-fish", "1.0", "fake_fish", "loaded")
-    assert list(found.components("model")) == ["net", "wide"]
-    assert found.owner("model", "net") == found.recipe_owner("fish/quickstart") == "fish"
+    assert found.names("model") == ["net", "wide"]
+    assert found.find("model", "net").plugin == found.recipe_owner("fish/quickstart") == "fish"
     assert list(found.recipes) == ["fish/quickstart"]
     assert not fish.imports_torch
     assert found.name_of("model", found.lookup("model", "wide")) == "wide"
@@ -88,7 +88,7 @@ def test_the_api_version_before_this_one_loads_and_others_do_not(site: Any, api:
     old = plugin(site, "old")
     assert old.status == status
     assert old.problem == ("" if status == "loaded" else f"needs plugin API {api}, this vf has {vf.API_VERSION}")
-    assert list(site.found().components("model")) == (["net"] if status == "loaded" else [])
+    assert site.found().names("model") == (["net"] if status == "loaded" else [])
 
 
 @pytest.mark.parametrize("blocked", ["bad", "fish, bad", "all"])
@@ -112,7 +112,55 @@ def test_two_plugins_with_one_component(site: Any, monkeypatch: pytest.MonkeyPat
     )
     monkeypatch.setenv("VF_NO_PLUGINS", "one")
     site.found().check()
-    assert site.found().owner("model", "net") == "two"
+    assert site.found().find("model", "net").plugin == "two"
+
+
+def of_task(task: str) -> str:
+    return f"VF_TASK = {task!r}\n{MODEL}"
+
+
+def test_a_name_belongs_to_the_task_of_its_plugin(site: Any) -> None:
+    site.add("one", of_task("cats"))
+    site.add("two", of_task("dogs"))
+    found = site.found()
+    found.check()
+    assert [(c.plugin, c.task) for c in found.components("model")] == [("one", "cats"), ("two", "dogs")]
+    assert [c.plugin for c in found.components("model", "dogs")] == ["two"]
+    assert found.lookup("model", "net", "cats").__module__ == "fake_one"
+    assert found.lookup("model", "net", "dogs").__module__ == "fake_two"
+    assert found.name_of("model", found.lookup("model", "net", "dogs")) == "net"
+    for task, sentence in (
+        ("", "model 'net': there is one for each of cats, dogs; say which: --task cats"),
+        ("birds", "model 'net' belongs to task cats, not birds; here: none"),
+    ):
+        with pytest.raises(vf.ConfigError) as caught:
+            found.find("model", "net", task)
+        assert str(caught.value) == sentence
+    with pytest.raises(vf.ConfigError) as caught:
+        found.find("model", "nt", "dogs")
+    assert str(caught.value) == "unknown model 'nt'; did you mean 'net'?"
+
+
+def test_a_plugin_without_a_task_is_seen_by_all(site: Any) -> None:
+    site.add("one", of_task("cats"))
+    site.add("two", MODEL.replace('"net"', '"wide"'))
+    assert site.found().names("model", "cats") == ["net", "wide"]
+    assert site.found().find("model", "wide", "cats").plugin == "two"
+
+
+def test_a_name_for_all_tasks_and_for_one(site: Any) -> None:
+    site.add("one", of_task("cats"))
+    site.add("three", MODEL)
+    with pytest.raises(vf.PluginError, match=r"model 'net' is claimed twice: by fake_one.Net of plugin 'one'"):
+        site.found().check()
+
+
+def test_an_unknown_task(site: Any) -> None:
+    site.add("one", of_task("cats"))
+    site.found().check_task("cats")
+    with pytest.raises(vf.ConfigError) as caught:
+        site.found().check_task("cat")
+    assert str(caught.value) == "--task cat: no such task; did you mean 'cats'?"
 
 
 def test_two_plugins_with_one_recipe(site: Any) -> None:
@@ -133,7 +181,7 @@ def test_two_distributions_with_one_plugin_name(site: Any) -> None:
     ]
     both = [p for p in found.found if p.name == "net"]
     assert [(p.status, p.problem) for p in both] == [("broken", "PluginError: name claimed twice")] * 2
-    assert found.components("model") == {}
+    assert found.components("model") == []
 
 
 def test_nobody_else_is_called_core(site: Any) -> None:

@@ -159,7 +159,7 @@ def assert_colours(sample: Sample) -> None:
 
 
 def test_the_table_holds_every_transform() -> None:
-    assert set(TABLE) == set(plugins().components("transform")) - {"albumentations"}
+    assert set(TABLE) == set(plugins().names("transform", "det")) - {"albumentations"}
 
 
 @pytest.mark.parametrize("name", sorted(STRAIGHT))
@@ -297,4 +297,4 @@ def test_every_recipe_of_the_guide_is_read(block: str) -> None:
 
 def test_the_guide_names_every_transform() -> None:
     text = GUIDE.read_text(encoding="utf-8")
-    assert [name for name in plugins().components("transform") if f"`{name}`" not in text] == []
+    assert [name for name in plugins().names("transform", "det") if f"`{name}`" not in text] == []

@@ -19,6 +19,7 @@ from vf.nn.preprocess import Letterbox
 from vf.protocols import DatasetInfo
 
 VF_API = 1
+VF_TASK = "toy"
 
 
 class Squares:

@@ -17,6 +17,7 @@ from vf_cli.config import SET
 from vf_cli.data.source import (
     COPY,
     LINK,
+    TASK,
     TO,
     counted,
     delivered,
@@ -40,11 +41,13 @@ from vf_cli.data.source import (
 @click.option("--plain", is_flag=True, help="Without masks and keypoints, unless --set asks for them.")
 @COPY
 @LINK
+@TASK
 @SET
 def convert(
     source: str,
     out: Path,
     to: str | None,
+    task: str,
     name: str,
     wanted: tuple[str, ...],
     classes: Path | None,
@@ -68,7 +71,7 @@ def convert(
         keys.append(f"data.ext={json.dumps(ext.replace(' ', '').split(','))}")
     if exclude:
         keys.append(f"data.exclude={json.dumps(exclude, ensure_ascii=False)}")
-    config = resolve_data(source, keys, name=name, said="")
+    config = resolve_data(source, keys, name=name, said="", task=task)
     whole = delivered(config)
     if plain:  # splits as they are, and nothing else that was not asked for
         same = {f: getattr(config, f) for f in ("masks", "keypoints") if hasattr(config, f)}

@@ -25,6 +25,7 @@ INTERRUPTED = 130
 @click.option("--unzip/--no-unzip", default=True, help="--no-unzip: leave zips that vf reads as they are.")
 @click.option("--delete", is_flag=True, help="Delete archives that have been unpacked.")
 @click.option("--mirror", metavar="URL", default="", help="Folder of another server that holds the files by name.")
+@click.option("--task", metavar="TASK", default="", help="For which task, where several fetch a NAME: det, seg …")
 @click.option("--dry-run", is_flag=True, help="Only say what would be fetched, from where, and how it is checked.")
 def download(
     name: str,
@@ -34,6 +35,7 @@ def download(
     unzip: bool,
     delete: bool,
     mirror: str,
+    task: str,
     dry_run: bool,
 ) -> int:
     """Fetch the data set NAME; see 'vf list downloads'.
@@ -42,7 +44,7 @@ def download(
     """
     found = plugins()
     found.check()
-    config = found.lookup("download", name)()
+    config = found.lookup("download", name, task)()
     if mirror:
         check_mirror(mirror)
     chosen = [part for part in (parts or "").replace(" ", "").split(",") if part]

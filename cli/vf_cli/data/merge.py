@@ -19,6 +19,7 @@ from vf_cli.config import SET
 from vf_cli.data.source import (
     COPY,
     LINK,
+    TASK,
     TO,
     counted,
     delivered,
@@ -40,12 +41,14 @@ if TYPE_CHECKING:
 @TO
 @COPY
 @LINK
+@TASK
 @SET
 def merge(
     sources: tuple[str, ...],
     out: Path,
     wanted: tuple[str, ...],
     to: str | None,
+    task: str,
     copy: bool,
     link: bool,
     overrides: tuple[str, ...],
@@ -59,7 +62,7 @@ def merge(
     images = images_rule(copy=copy, link=link)
     refuse_taken(out)
     with Console(sys.stdout) as console:
-        configs = [delivered(resolve_data(source, overrides, said="")) for source in sources]
+        configs = [delivered(resolve_data(source, overrides, said="", task=task)) for source in sources]
         infos = [config.info() for config in configs]
         joined = _joined(sources, infos)
         tables = _classes(sources, infos, joined, console)

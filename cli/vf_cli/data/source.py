@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 COPY = click.option("--copy", is_flag=True, help="Copy the images; by default labels name them where they are.")
 LINK = click.option("--link", is_flag=True, help="Link the images into the new folder.")
+TASK = click.option(
+    "--task", metavar="TASK", default="", help="Whose data it is, where several tasks read it: det, seg …"
+)
 TO = click.option("--to", metavar="FORMAT", help="Format to write.  [default: the first for the task; coco for det]")
 
 
@@ -69,11 +72,10 @@ def images_rule(*, copy: bool, link: bool) -> Images:
 def writer_of(name: str | None, info: DatasetInfo) -> Writer:
     """Return the writer of a name, or the first for the data's task."""
     found = plugins()
-    known = found.components("writer")
-    able = [one for one, cls in known.items() if cls.task == info.task]
+    able = [c.name for c in found.components("writer") if c.cls.task == info.task]
     if name is None and not able:
         raise ConfigError(f"--to: no plugin writes data of task {info.task!r}; see 'vf list writers'")
-    cls = found.lookup("writer", name or able[0])
+    cls = found.lookup("writer", name or able[0], info.task)
     if cls.task != info.task:
         raise ConfigError(
             f"--to {name}: writes data of task {cls.task!r}, this is {info.task!r}; expected one of {listed(able)}"

@@ -19,6 +19,7 @@ from vf_cli.config import SET
 from vf_cli.data.source import (
     COPY,
     LINK,
+    TASK,
     TO,
     counted,
     delivered,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 @TO
 @COPY
 @LINK
+@TASK
 @SET
 def split(
     data: str,
@@ -63,6 +65,7 @@ def split(
     seed: int,
     wanted: tuple[str, ...],
     to: str | None,
+    task: str,
     copy: bool,
     link: bool,
     overrides: tuple[str, ...],
@@ -77,7 +80,7 @@ def split(
     if is_json(out):
         raise ConfigError(f"{out}: parts are several files; name a folder")
     refuse_taken(out)
-    config = delivered(resolve_data(data, overrides))
+    config = delivered(resolve_data(data, overrides, task=task))
     with Console(sys.stdout) as console:
         info = config.info()
         from vf.data.cutting import cut, groups_of
