@@ -249,10 +249,10 @@ def infer(
         if folder is not None:
             path = folder / "predictions.json"
             path.write_text(json.dumps(written, indent=1, ensure_ascii=False), encoding="utf-8")
-            count = sum(len(w["objects"]) for w in written)
-            console.say(
-                f"{count} objects on {len(written)} of {len(files)} images; pictures and predictions.json in {folder}"
-            )
+            objects = [len(w["objects"]) for w in written if "objects" in w]
+            found = f"{sum(objects)} objects on " if objects else ""
+            images = f"{len(written)} of {len(files)} images"
+            console.say(f"{found}{images}; pictures and predictions.json in {folder}")
     if problems:
         raise VFError(*problems)
 
@@ -262,3 +262,5 @@ def _save_picture(result: Any, path: Path, threshold: float) -> None:
     # a.png becomes a.png.jpg, because an a.jpg may lie beside it.
     name = path.name if path.suffix.lower() in (".jpg", ".jpeg") else f"{path.name}.jpg"
     result.draw(threshold=threshold).save(path.with_name(name), quality=92)
+    if "semantic" in result.prediction:
+        result.label_map().save(path.with_name(f"{path.stem}.labels.png"))

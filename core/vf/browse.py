@@ -16,6 +16,7 @@ import torch
 from PIL.Image import Image as Picture
 
 from vf import pictures
+from vf.data.on_device import is_for_batches
 from vf.data.pipeline import Failure, TrainView
 from vf.data.sample import Sample
 from vf.data.sampler import TrainSampler
@@ -64,7 +65,8 @@ def as_trained(recipe: Recipe, split: Split, *, number: int, seed: int | None) -
     info = _known(recipe.data, split)
     dataset = build_as(recipe.data, split, evaluation=False)
     seed = recipe.train.seed if seed is None else seed
-    transforms = [transform.build() for transform in recipe.augment]
+    built = [transform.build() for transform in recipe.augment]
+    transforms = [transform for transform in built if not is_for_batches(transform)]
     view = TrainView(dataset, transforms, preprocess_of(recipe.model.build(info)), seed=seed)
     batch = recipe.train.batch_size
     sampler = TrainSampler(

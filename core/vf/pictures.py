@@ -19,6 +19,8 @@ GOLDEN = 0.61803398875
 """Steps of the golden ratio around the hue circle keep any number of classes apart."""
 UNKNOWN = 255
 """Of a map: no class."""
+LEGIBLE = 112
+"""Least side of a picture that is written on, px."""
 
 
 def colour(index: int) -> tuple[int, int, int]:
@@ -41,7 +43,9 @@ def draw(
     Args:
         image: uint8 [3,H,W] RGB.
         labels: any of ``boxes`` [N,4] XYXY pixels, ``masks`` [N,H,W], ``labels`` [N], ``scores`` [N], ``keypoints``
-            [N,K,2] with ``visible`` [N,K] (0: not drawn), ``semantic`` [H,W] class indices (255: nothing).
+            [N,K,2] with ``visible`` [N,K] (0: not drawn), ``semantic`` [H,W] class indices (255: nothing); of the image
+            as a whole, written into its corner: ``labels`` [N] where there are no boxes, or ``probabilities`` [C], of
+            which the largest is written where there is also a ``label``, else all from ``threshold`` on.
         classes: names by class index.
         threshold: what scores less is left out.
         palette: one colour for each class, instead of :func:`colour`.
@@ -57,7 +61,8 @@ def draw(
             _tint(array, _mask(masks, i, array.shape[:2]), colours[i])
     if labels.get("semantic") is not None:
         _tint_map(array, labels["semantic"], palette)
-    picture = Image.fromarray(array)
+    captions = _captions(labels, classes, threshold)
+    picture = _legible(Image.fromarray(array)) if captions else Image.fromarray(array)
     canvas = ImageDraw.Draw(picture)
     side = math.sqrt(picture.width * picture.height)
     width, font = max(1, round(side / 300)), ImageFont.load_default(max(9.0, side / 45))
@@ -66,7 +71,29 @@ def draw(
         _box(canvas, boxes[i].tolist(), text, colours[i], width, font)  # type: ignore[index]
         if labels.get("keypoints") is not None:
             _points(canvas, labels["keypoints"][i].tolist(), labels["visible"][i].tolist(), colours[i], 2.0 * width)
+    y = 0.0
+    for index, text in captions:
+        y = _tag(canvas, (0.0, y), text, palette[index] if palette else colour(index), font)
     return picture
+
+
+def _captions(labels: Mapping[str, Any], classes: Sequence[str], threshold: float) -> list[tuple[int, str]]:
+    """Return class index and text of what is said of the image as a whole, the surest first."""
+    probabilities = labels.get("probabilities")
+    if probabilities is None:
+        whole = labels["labels"] if "boxes" not in labels and "labels" in labels else torch.zeros(0)
+        return [(i, classes[i]) for i in whole.reshape(-1).long().tolist()]
+    if "label" in labels:
+        chosen = [int(labels["label"])]
+    else:
+        chosen = [i for i in torch.argsort(probabilities, descending=True).tolist() if probabilities[i] >= threshold]
+    return [(i, f"{classes[i]} {float(probabilities[i]):.2f}") for i in chosen]
+
+
+def _legible(picture: Image.Image) -> Image.Image:
+    """Enlarge a picture that is too small to write on, by a whole number."""
+    times = -(-LEGIBLE // min(picture.size))
+    return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
 
 
 def _kept(labels: Mapping[str, Any], threshold: float) -> list[int]:
@@ -111,9 +138,20 @@ def _box(
     high, wide = bottom - top + 4, right - left + 6
     y = y1 - high if y1 >= high else max(0.0, y1)
     x = max(0.0, min(x1, canvas.im.size[0] - wide))
+    _tag(canvas, (x, y), text, rgb, font)
+
+
+def _tag(
+    canvas: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, rgb: tuple[int, int, int], font: Any
+) -> float:
+    """Write on a ground of one colour, from its upper left corner on; return where it ends below."""
+    x, y = corner
+    left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
+    high, wide = bottom - top + 4, right - left + 6
     canvas.rectangle((x, y, x + wide, y + high), fill=rgb)
     ink = (0, 0, 0) if 0.3 * rgb[0] + 0.59 * rgb[1] + 0.11 * rgb[2] > 140 else (255, 255, 255)
     canvas.text((x + 3 - left, y + 2 - top), text, fill=ink, font=font)
+    return y + high
 
 
 def _mask(masks: Any, index: int, size: tuple[int, ...]) -> Any:
@@ -126,7 +164,7 @@ def save_train_batch(batch: Batch, classes: Sequence[str], path: Path, *, most: 
     """Save the first images of a training batch with their labels, as the model will see them."""
     pictures = []
     for image, size, target in list(zip(batch.images, batch.sizes.tolist(), batch.per_image(), strict=True))[:most]:
-        pictures.append(draw(image[:, : size[0], : size[1]].cpu(), _on_cpu(target), classes))
+        pictures.append(draw(image[:, : size[0], : size[1]].cpu().to(torch.uint8), _on_cpu(target), classes))
     grid(pictures, cell=cell).save(path, quality=92)
 
 
@@ -143,8 +181,9 @@ def grid(pictures: Sequence[Image.Image], *, cell: int, columns: int | None = No
 
 
 def beside(left: Image.Image, right: Image.Image, *, gap: int = 8) -> Image.Image:
-    """Put two pictures of one height next to each other, ``gap`` px apart."""
-    both = Image.new("RGB", (left.width + gap + right.width, left.height), (32, 32, 32))
+    """Put two pictures next to each other, ``gap`` px apart."""
+    size = (left.width + gap + right.width, max(left.height, right.height))
+    both = Image.new("RGB", size, (32, 32, 32))
     both.paste(left, (0, 0))
     both.paste(right, (left.width + gap, 0))
     return both

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import torch
 from PIL.Image import Image as Picture
+from PIL.Image import fromarray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
@@ -30,6 +31,8 @@ from vf.runs import find_weights
 
 THRESHOLD = 0.3
 """Score from which on predictions are drawn and written for people; metrics see all of them."""
+TOP = 5
+"""Classes of an image that are written for people, where it has one of them."""
 
 
 @attrs.frozen
@@ -49,25 +52,50 @@ class Result:
             self.image, self.prediction, self.info.classes, threshold=threshold, palette=self.info.palette
         )
 
+    def label_map(self) -> Picture:
+        """Return the class index of each pixel as a grey picture [H,W], of 16 bits where there are over 256 classes."""
+        few = len(self.info.classes) <= 256
+        return fromarray(self.prediction["semantic"].numpy().astype("uint8" if few else "uint16"))
+
     def plain(self, *, threshold: float = THRESHOLD) -> dict[str, Any]:
-        """Return plain data for predictions.json: one entry for each object that scores enough."""
+        """Return plain data for predictions.json: objects that score enough, likely classes, parts of the pixels."""
         height, width = self.image.shape[-2:]
-        objects = [
-            {
-                "class": self.info.classes[label],
-                "label": label,
-                "score": round(score, 5),
-                "box": [round(x, 2) for x in box],
-            }
-            for box, score, label in zip(
-                self.prediction["boxes"].tolist(),
-                self.prediction["scores"].tolist(),
-                self.prediction["labels"].tolist(),
-                strict=True,
-            )
+        return {"image": self.id, "width": int(width), "height": int(height), **self._said(threshold)}
+
+    def _said(self, threshold: float) -> dict[str, Any]:
+        said: dict[str, Any] = {}
+        if "boxes" in self.prediction:
+            said["objects"] = self._objects(threshold)
+        if "probabilities" in self.prediction:
+            said["classes"] = self._classes(threshold)
+        if "semantic" in self.prediction:
+            said["pixels"] = self._pixels()
+        return said
+
+    def _objects(self, threshold: float) -> list[dict[str, Any]]:
+        columns = (self.prediction[key].tolist() for key in ("boxes", "scores", "labels"))
+        return [
+            {**self._named(label, score), "box": [round(x, 2) for x in box]}
+            for box, score, label in zip(*columns, strict=True)
             if score >= threshold
         ]
-        return {"image": self.id, "width": int(width), "height": int(height), "objects": objects}
+
+    def _classes(self, threshold: float) -> list[dict[str, Any]]:
+        """The likeliest classes of the image as a whole; of those that do not exclude each other, all that count."""
+        values, order = self.prediction["probabilities"].sort(descending=True)
+        pairs = list(zip(order.tolist(), values.tolist(), strict=True))
+        chosen = pairs[:TOP] if "label" in self.prediction else [pair for pair in pairs if pair[1] >= threshold]
+        return [self._named(label, score) for label, score in chosen]
+
+    def _pixels(self) -> dict[str, float]:
+        """Each class that has a pixel, with its part of the image."""
+        pixels, names = self.prediction["semantic"], (*self.info.classes, *self.info.stuff)
+        values, counts = torch.unique(pixels, return_counts=True)
+        shares = zip(values.tolist(), (counts / pixels.numel()).tolist(), strict=True)
+        return {names[value]: round(share, 5) for value, share in shares if value < len(names)}
+
+    def _named(self, label: int, score: float) -> dict[str, Any]:
+        return {"class": self.info.classes[label], "label": label, "score": round(score, 5)}
 
 
 class Predictor:

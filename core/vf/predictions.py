@@ -77,6 +77,7 @@ class Head:
             "classes": self.info.classes,
             "stuff": self.info.stuff,
             "keypoints": self.info.keypoints,
+            "multi_label": self.info.multi_label,
             "palette": self.info.palette,
             "split": self.split,
             "model": self.model,
@@ -110,6 +111,7 @@ class Head:
                     fingerprint="",
                     stuff=tuple(data.get("stuff", ())),
                     keypoints=tuple(data.get("keypoints", ())),
+                    multi_label=bool(data.get("multi_label", False)),
                     palette=None if palette is None else tuple(map(tuple, palette)),
                 ),
                 split=str(data.get("split", "")),
@@ -207,6 +209,7 @@ def decode(entry: Any, head: Head, where: str, restore: Restore) -> Predicted:
         if name not in OWN
     }
     _check(values, len(head.info.classes), where)
+    _check_whole(values, head.info, (size[0], size[1]), where)
     try:
         prediction = restore(values, (size[0], size[1]))
     except DataError as error:
@@ -249,6 +252,20 @@ def _check(values: Mapping[str, Any], classes: int, where: str) -> None:
     if labels is not None and labels.numel() and (int(labels.min()) < 0 or int(labels.max()) >= classes):
         worst = labels[(labels < 0) | (labels >= classes)].flatten()[0]
         raise DataError(f"{where}: label {int(worst)}, expected an index under {classes}, the number of classes")
+
+
+def _check_whole(values: Mapping[str, Any], info: DatasetInfo, size: tuple[int, int], where: str) -> None:
+    """Refuse what is said of the image as a whole, or of its pixels, and does not fit its classes or its size."""
+    count = len(info.classes)
+    probabilities, label, pixels = (values.get(key) for key in ("probabilities", "label", "semantic"))
+    if isinstance(probabilities, Tensor) and probabilities.shape != (count,):
+        raise DataError(f"{where}: expected {count} probabilities, one for each class, got {probabilities.numel()}")
+    if isinstance(label, Tensor) and not 0 <= int(label) < count:
+        raise DataError(f"{where}: label {int(label)}, expected an index under {count}, the number of classes")
+    if isinstance(pixels, Tensor) and tuple(pixels.shape) != size:
+        raise DataError(
+            f"{where}: semantic: expected a map of {size}, the size of the image, got {tuple(pixels.shape)}"
+        )
 
 
 def joined_keys(seen: Sequence[Mapping[str, Key]]) -> Mapping[str, Key]:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     Prediction = dict[str, Tensor]
     """One image's result in the pixel frame of the decoded image, on the CPU. Keys that the core draws and
-    writes: ``boxes`` [N,4] XYXY, ``scores`` [N] in 0..1, ``labels`` [N] class indices, ``masks`` [N,H,W] bool.
+    writes: ``boxes`` [N,4] XYXY, ``scores`` [N] in 0..1, ``labels`` [N] class indices, ``masks`` [N,H,W] bool;
+    ``semantic`` [H,W] class indices of pixels; ``probabilities`` [C] of the whole image's classes, and ``label``, its
+    one class, where it has one.
     To lie in a file (`vf.predictions`) a value is a tensor, an array, plain data, or has a method ``plain()`` that
     returns plain data, which :class:`Results` makes a value of again."""
 
@@ -59,6 +61,8 @@ class DatasetInfo:
     """Names of an object's keypoints, in their order."""
     category_ids: tuple[int, ...] = ()
     """The id of each of ``classes + stuff`` in the data's own files, for results that are written in their form."""
+    multi_label: bool = False
+    """Whether an image as a whole may have several of the classes, or none."""
     unlabelled: tuple[str, ...] = ()
     """Splits that nobody labelled: they can be predicted, not measured."""
 
@@ -264,7 +268,8 @@ class DownloadConfig(Protocol):
 
 @runtime_checkable
 class TransformConfig(Protocol):
-    """Builds a torchvision v2 transform, a callable ``Sample -> Sample``, or a :class:`MixTransform`."""
+    """Builds a torchvision v2 transform, a callable ``Sample -> Sample``, a :class:`MixTransform` or a
+    :class:`BatchTransform`."""
 
     def build(self) -> Callable[..., Any]: ...
 
@@ -346,6 +351,27 @@ class MixTransform(Protocol):
 
     def __call__(self, sample: Sample, pick: Callable[[], Sample]) -> Sample:
         """``pick()`` loads another sample, drawn uniformly from the same data set."""
+        ...
+
+
+class BatchTransform(Protocol):
+    """A transform of a whole batch on the device, in training (mixup, cutmix). Off in the final phase.
+
+    It stands in ``augment:`` beside the others, whatever its place: they have seen each sample before.
+    """
+
+    batches: ClassVar[Literal[True]]
+
+    def __call__(self, batch: Batch, rng: torch.Generator) -> Batch:
+        """Return the batch that the model is trained on.
+
+        Args:
+            batch: images uint8 [B,3,H,W], or float in 0..255 where another one came before; targets as collated.
+            rng: of the CPU; all that is drawn comes from it, so that a step is the same whenever it is taken.
+
+        Returns:
+            another batch, images uint8 or float in 0..255; ``targets`` may have more keys, which the model knows.
+        """
         ...
 
 

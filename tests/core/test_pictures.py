@@ -94,3 +94,17 @@ def test_a_map_tints_by_class_and_leaves_the_unknown() -> None:
     assert pixels(picture, 9, 9) == (45, 45, 45)
     assert pixels(picture, 9, 55) == tuple(int(0.45 * c) for c in colour(2))
     assert pixels(picture, 9, 90) == (0, 0, 0)
+
+
+def test_what_is_said_of_the_whole_image_is_written_into_its_corner() -> None:
+    grey = torch.full((3, 16, 24), 128, dtype=torch.uint8)
+    for labels, tags in (
+        ({"labels": torch.tensor([1])}, [1]),
+        ({"labels": torch.tensor([], dtype=torch.int64)}, []),
+        ({"probabilities": torch.tensor([0.2, 0.1, 0.7]), "label": torch.tensor(2)}, [2]),
+        ({"probabilities": torch.tensor([0.6, 0.1, 0.7])}, [2, 0]),
+    ):
+        picture = draw(grey, labels, ("a", "b", "c"), threshold=0.5)
+        assert picture.size == ((168, 112) if tags else (24, 16))  # small ones are enlarged to write on them
+        column = [picture.getpixel((1, y)) for y in range(picture.height)]
+        assert list(dict.fromkeys(column)) == [*(colour(tag) for tag in tags), (128, 128, 128)]

@@ -60,6 +60,9 @@ def there_and_back(one: Predicted) -> Predicted:
         ("map", torch.arange(-6, 6, dtype=torch.int32).reshape(3, 4)),
         ("map", torch.zeros(0, 4, dtype=torch.uint8)),
         ("masks", torch.rand(2, 3, 5) < 0.5),
+        ("semantic", torch.randint(0, 256, (3, 4), dtype=torch.uint8)),
+        ("probabilities", torch.tensor([1 / 3, 2 / 3])),
+        ("label", torch.tensor(1)),
     ],
 )
 def test_every_bit_of_a_tensor_comes_back(key: str, value: torch.Tensor) -> None:
@@ -300,3 +303,21 @@ def test_a_disk_that_refuses_leaves_the_old_file(file: Callable[..., Path]) -> N
         write(path, Head(info=INFO, split="val", images=1), broken())
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["p.json"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("probabilities", torch.rand(3), "expected 2 probabilities, one for each class, got 3"),
+        ("label", torch.tensor(2), "label 2, expected an index under 2, the number of classes"),
+        (
+            "semantic",
+            torch.zeros(4, 3, dtype=torch.uint8),
+            "semantic: expected a map of (3, 4), the size of the image, got (4, 3)",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_classes_or_the_image_is_refused(key: str, value: torch.Tensor, problem: str) -> None:
+    with pytest.raises(DataError) as caught:
+        there_and_back(Predicted(id="a", size=(3, 4), prediction={key: value}))
+    assert str(caught.value) == f"f: image 'a': {problem}"

@@ -44,6 +44,24 @@ def test_objects_of_unknown_classes_are_left_out_and_said() -> None:
     assert len(data) == 1
 
 
+class Mapped(One):
+    """One image 2×3 whose pixels have a class."""
+
+    def __getitem__(self, index: int) -> Sample:
+        pixels = tv_tensors.Mask(torch.tensor([[0, 1, 2], [255, 3, 0]], dtype=torch.uint8))
+        return Sample(
+            image=tv_tensors.Image(torch.zeros(3, 2, 3, dtype=torch.uint8)), target={"semantic": pixels}, id="a"
+        )
+
+
+def test_pixels_of_unknown_classes_are_ignored() -> None:
+    data, _ = relabel(Mapped(), theirs=("a", "b", "c"), ours=("c", "x", "a"))
+    pixels = data[0].target["semantic"]
+    assert isinstance(pixels, tv_tensors.Mask)
+    assert pixels.dtype == torch.uint8
+    assert pixels.tolist() == [[2, 255, 0], [255, 255, 2]]
+
+
 def test_no_common_class_is_refused() -> None:
     with pytest.raises(DataError, match=r"the data's classes \(a, b\) and the model's \(x\) have no name in common"):
         relabel(One(), theirs=("a", "b"), ours=("x",))

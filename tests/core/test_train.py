@@ -91,6 +91,28 @@ def test_a_resumed_run_ends_bitwise_like_one_that_was_not_stopped(
     assert logs[0] == logs[1]
 
 
+def test_transforms_of_batches_draw_by_the_step_and_rest_in_the_final_phase(tmp_path: Path) -> None:
+    text = recipe(augment=[{"name": "haze"}], train__accumulate=2)
+    whole = run(tmp_path / "whole", text)
+    drawn = whole.batch_transforms[0].drawn  # type: ignore[attr-defined]
+    assert len(drawn) == len(set(drawn)) == 2 * 7  # of 9 steps in two passes, 2 are the final phase
+    state = run(tmp_path / "again", text, checkpoint=tmp_path / "whole" / "checkpoints" / "step_00000004")
+    assert state.batch_transforms[0].drawn == drawn[2 * 4 :]  # type: ignore[attr-defined]
+    assert whole.final_from == 7
+    ends = [
+        read_weights(tmp_path / name / "checkpoints" / "step_00000009" / "model.safetensors")
+        for name in ("whole", "again")
+    ]
+    assert same(ends[0].tensors, ends[1].tensors)
+
+
+def test_a_transform_of_batches_inside_another_is_refused(tmp_path: Path) -> None:
+    inside = [{"name": "random_apply", "transforms": [{"name": "haze"}], "p": 1.0}]
+    with pytest.raises(ConfigError) as caught:
+        run(tmp_path, recipe(augment=inside))
+    assert str(caught.value) == "augment: Haze mixes whole batches; it stands in the list itself, in no other transform"
+
+
 def test_the_run_folder_holds_what_a_run_folder_holds(tmp_path: Path) -> None:
     state = run(tmp_path, recipe())
     names = {p.name.split(".")[0] for p in tmp_path.iterdir()}

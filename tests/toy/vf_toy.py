@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import torch
 from torch import nn
 from torchvision import tv_tensors
@@ -155,6 +156,34 @@ class AccuracyConfig:
 
     def build(self, info: DatasetInfo) -> Accuracy:
         return Accuracy()
+
+
+class Haze:
+    """Adds noise to whole batches, and notes the steps by what it drew."""
+
+    batches = True
+
+    def __init__(self) -> None:
+        self.drawn: list[float] = []
+
+    def __call__(self, batch: Batch, rng: torch.Generator) -> Batch:
+        share = torch.rand((), generator=rng)
+        self.drawn.append(float(share))
+        noise = 255 * torch.rand(batch.images.shape, generator=rng)
+        return attrs.evolve(batch, images=(1 - share) * batch.images + share * noise)
+
+
+@vf.config
+class HazeConfig:
+    """Noise on whole batches."""
+
+    def build(self) -> Haze:
+        return Haze()
+
+
+@vf.hookimpl
+def vf_transforms() -> Mapping[str, Any]:
+    return {"haze": HazeConfig}
 
 
 @vf.hookimpl

@@ -13,10 +13,11 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from vf.data.follow import raised, select_objects, settle
+from vf.data.on_device import is_for_batches
 from vf.data.sample import Sample
 from vf.data.sampler import Draw
 from vf.data.seeding import mix, seeded
-from vf.errors import VFError
+from vf.errors import ConfigError, VFError
 from vf.protocols import Dataset, Preprocess
 
 
@@ -103,6 +104,9 @@ def apply_transform(
             Sample``; or, with ``nests = True``, ``(sample, apply) -> Sample``, where ``apply(transform, sample)``
             applies one of its own.
     """
+    if is_for_batches(transform):
+        name = type(transform).__name__
+        raise ConfigError(f"augment: {name} mixes whole batches; it stands in the list itself, in no other transform")
     if final and (getattr(transform, "mixes", False) or getattr(transform, "skips_final", False)):
         return sample
     changed: Sample

@@ -7,15 +7,19 @@ from typing import Any
 
 import attrs
 import torch
+from torchvision import tv_tensors
 
-from vf.data.follow import select_rows
+from vf.data.follow import IGNORE, maps_of, select_rows
 from vf.data.sample import Sample
 from vf.errors import DataError, listed
 from vf.protocols import Dataset
 
 
 class Relabelled:
-    """A data set whose ``labels`` are indices into another class list; objects of other classes are left out."""
+    """A data set whose labels are indices into another class list.
+
+    Objects of other classes are left out; so are their pixels in maps of the image, which nobody knows then.
+    """
 
     def __init__(self, dataset: Dataset, *, theirs: tuple[str, ...], ours: tuple[str, ...]) -> None:
         self._dataset = dataset
@@ -37,12 +41,21 @@ class Relabelled:
         return self._relabelled(target_of(self._dataset, index, size))
 
     def _relabelled(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        labels = self._map[given["labels"]]
-        target = {**given, "labels": labels}
+        target = {**given, **{key: self._map_relabelled(value) for key, value in maps_of(given).items()}}
+        if "labels" not in given:
+            return target
+        labels = target["labels"] = self._map[given["labels"]]
         if labels.ndim and (labels < 0).any():
             keep = labels >= 0
             target = {key: select_rows(value, keep, len(labels)) for key, value in target.items()}
         return target
+
+    def _map_relabelled(self, given: torch.Tensor) -> tv_tensors.Mask:
+        """Return a map [H,W]; what is beyond the class list, as stuff, is taken as unknown."""
+        table = torch.full((max(IGNORE, len(self._map)) + 1,), IGNORE)
+        table[: len(self._map)] = torch.where(self._map < 0, IGNORE, self._map)
+        table[IGNORE] = IGNORE
+        return tv_tensors.Mask(table[given.long()].to(given.dtype))
 
 
 def id_of(dataset: Dataset, index: int) -> str:

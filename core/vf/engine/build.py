@@ -10,6 +10,7 @@ from torch import nn
 
 from vf.console import Console, metric
 from vf.data.loader import Batches, eval_batches, train_batches, usable_cores
+from vf.data.on_device import is_for_batches
 from vf.data.pipeline import EvalView, TrainView
 from vf.data.sampler import TrainSampler, pass_size
 from vf.data.seeding import mix, seed_everything
@@ -216,7 +217,9 @@ def split_batches(
 
 def _train_batches(dataset: Dataset, preprocess: Preprocess, state: State) -> Callable[..., Batches]:
     recipe = state.resolved.recipe
-    transforms = [t.build() for t in recipe.augment]
+    built = [t.build() for t in recipe.augment]
+    state.batch_transforms = tuple(t for t in built if is_for_batches(t))
+    transforms = [t for t in built if not is_for_batches(t)]
     skip = recipe.loader.on_error == "skip"
     view = TrainView(dataset, transforms, preprocess, seed=recipe.train.seed, skip_broken=skip)
     order = recipe.loader.sampler.build(dataset, batch_size=recipe.train.batch_size, seed=recipe.train.seed)

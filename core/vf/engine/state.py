@@ -72,6 +72,8 @@ class State:
     ranks: Ranks = attrs.field(factory=Ranks)
     forward: Callable[..., Any] = attrs.Factory(lambda self: self.model, takes_self=True)
     """What a step calls instead of the model: wrapped for many processes, compiled."""
+    batch_transforms: tuple[Callable[..., Batch], ...] = ()
+    """What a batch goes through on the device, until the final phase."""
     phase: str = "building"
     """What is being done, for messages."""
     beat: float = attrs.field(factory=time.monotonic)
@@ -80,6 +82,11 @@ class State:
     def enter(self, phase: str) -> None:
         """Note what is done from now on, as a sign of life."""
         self.phase, self.beat = phase, time.monotonic()
+
+    @property
+    def final_from(self) -> int:
+        """The step with which ``train.final`` begins."""
+        return self.total_steps - self.resolved.recipe.train.final.steps(self.steps_per_epoch)
 
     @property
     def epoch(self) -> float:

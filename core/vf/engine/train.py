@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vf.data.on_device import transformed
 from vf.data.sample import Batch
 from vf.engine import sharded
 from vf.engine.build import Training
@@ -33,7 +34,7 @@ def train(training: Training) -> State:
         DataError: a sample cannot be read.
     """
     state, train = training.state, training.state.resolved.recipe.train
-    final_from = state.total_steps - train.final.steps(state.steps_per_epoch)
+    final_from = state.final_from
     where = lambda: f"step {state.step}, {state.phase}"  # noqa: E731
     with StopRequest() as asked, Watchdog(state, train.stall_timeout), naming_lost_contact(state.ranks, where):
         passes = Passes(training, final_from)
@@ -88,9 +89,10 @@ def _take_step(state: State, batches: Sequence[Batch], guard: Guard) -> None:
     state.lr = set_rates(state.optimizer, train, state.step, state.total_steps, state.steps_per_epoch)
     state.losses = {}
     state.optimizer.zero_grad(set_to_none=True)
-    if state.step == 0 and state.ranks.world.first:
-        save_train_batch(batches[0], state.info.classes, state.folder / TRAIN_BATCH)
-    for turn, batch in enumerate(batches, 1):
+    for turn, loaded in enumerate(batches, 1):
+        batch = _on_device(state, loaded, turn)
+        if state.step == 0 and turn == 1 and state.ranks.world.first:
+            save_train_batch(batch, state.info.classes, state.folder / TRAIN_BATCH)
         with gradients(state.forward, reduced=turn == len(batches)):
             _forward_backward(state, batch, guard, 1 / len(batches))
     if state.step == 0:
@@ -100,10 +102,18 @@ def _take_step(state: State, batches: Sequence[Batch], guard: Guard) -> None:
     state.step += 1
 
 
+def _on_device(state: State, batch: Batch, turn: int) -> Batch:
+    batch = batch.to(state.precision.device)
+    if not state.batch_transforms or state.step >= state.final_from:
+        return batch
+    seed, rank = state.resolved.recipe.train.seed, state.ranks.world.rank
+    return transformed(batch, state.batch_transforms, seed, state.step, turn, rank)
+
+
 def _forward_backward(state: State, batch: Batch, guard: Guard, share: float) -> None:
     state.enter("forward")
     with state.precision.autocast():
-        losses: dict[str, Tensor] = state.forward(batch.to(state.precision.device))
+        losses: dict[str, Tensor] = state.forward(batch)
     total = torch.stack([value.float() for name, value in losses.items() if not name.startswith("_")]).sum()
     state.batch = batch
     guard.check(total, losses)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from vf.weights import counted, read_weights, shown_source
 
 HUB = "https://huggingface.co/{}/resolve/main/{}"
 KEY = "backbone.pretrained"
+EMPTY: Mapping[str, Any] = {}
 
 
 class Timm(Backbone):
@@ -49,7 +50,7 @@ class Timm(Backbone):
         pretrained: str = "",
     ) -> None:
         super().__init__(pretrained=pretrained)
-        timm = _timm()
+        timm = import_timm()
         every = _features(timm, net).feature_info
         strides = [info["reduction"] for info in every.info]
         missing = [level for level in out if 2 ** (level + 1) not in strides]
@@ -105,9 +106,9 @@ class Timm(Backbone):
         """Load the weights to start from; timm brings their names into those of its features."""
         if not self.pretrained:
             return
-        timm = _timm()
-        source = _address(timm, self._name) if self.pretrained == IMAGENET else self.pretrained
-        filled = _filled(timm, self._name, read_weights(source, key=KEY, tell=tell)[0], shown_source(source))
+        timm = import_timm()
+        source = published_at(timm, self._name) if self.pretrained == IMAGENET else self.pretrained
+        filled = filled_state(timm, self._name, read_weights(source, key=KEY, tell=tell)[0], shown_source(source))
         # timm's features write the first dots of a name as underlines, or set a name before it.
         whole = {_flat(name): tensor for name, tensor in filled.items()}
         wanted = self.net.state_dict()
@@ -119,9 +120,23 @@ def _flat(name: str) -> str:
     return name.replace(".", "_")
 
 
-def _filled(timm: Any, net: str, tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Return the state of a whole timm net with these weights; those of a classifier may be missing or of others."""
-    own = timm.create_model(net)
+def filled_state(
+    timm: Any, net: str, tensors: dict[str, Tensor], where: str, *, key: str = KEY, options: Mapping[str, Any] = EMPTY
+) -> dict[str, Tensor]:
+    """Return the state of a whole timm net with these weights; those of a classifier may be missing or of others.
+
+    Args:
+        timm: the library.
+        net: its name of the net.
+        tensors: in timm's names.
+        where: they come from, for messages.
+        key: that the user set to it, for messages.
+        options: with which timm makes the net.
+
+    Raises:
+        CheckpointError: they are weights of another net.
+    """
+    own = timm.create_model(net, **options)
     heads = own.pretrained_cfg.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     head = {name: tensor for name, tensor in own.state_dict().items() if name.startswith(heads)}
@@ -129,12 +144,13 @@ def _filled(timm: Any, net: str, tensors: dict[str, Tensor], where: str) -> dict
     for given in (tensors, {**tensors, **head}):
         try:
             # timm itself brings the names of other suites and of its own past into today's.
-            filled = timm.create_model(net, pretrained=True, pretrained_cfg_overlay={"state_dict": given})
+            overlay = {"state_dict": given}
+            filled = timm.create_model(net, pretrained=True, pretrained_cfg_overlay=overlay, **options)
             state: dict[str, Tensor] = filled.state_dict()
             return state
         except (RuntimeError, KeyError) as error:
             problem = problem or " ".join(str(error).split())[:200]
-    raise CheckpointError(f"{KEY} {where}: no weights of timm's {net}: {problem} …")
+    raise CheckpointError(f"{key} {where}: no weights of timm's {net}: {problem} …")
 
 
 def _before(module: nn.Module, last: str) -> list[str]:
@@ -149,11 +165,12 @@ def _before(module: nn.Module, last: str) -> list[str]:
     return []
 
 
-def _timm() -> Any:
+def import_timm(who: str = "backbone timm") -> Any:
+    """Return timm; SetupError, which begins with who needs it, where it is not installed."""
     try:
         return importlib.import_module("timm")
     except ImportError:
-        raise SetupError("backbone timm: timm is not installed; pip install timm") from None
+        raise SetupError(f"{who}: timm is not installed; pip install timm") from None
 
 
 def _features(timm: Any, net: str, **options: Any) -> Any:
@@ -167,11 +184,11 @@ def _features(timm: Any, net: str, **options: Any) -> Any:
         raise ConfigError(f"backbone.net: timm gives no features of {net} ({error}); choose another") from None
 
 
-def _address(timm: Any, net: str) -> str:
-    """Return where timm publishes the weights of a name."""
+def published_at(timm: Any, net: str, key: str = KEY) -> str:
+    """Return where timm publishes the weights of a name; ConfigError where it does not."""
     found = timm.get_pretrained_cfg(net)
     if found is not None and found.hf_hub_id:
         return HUB.format(found.hf_hub_id, found.hf_hub_filename or "model.safetensors")
     if found is not None and found.url:
         return str(found.url)
-    raise ConfigError(f"{KEY}: timm publishes no weights of {net}; name a file or an address")
+    raise ConfigError(f"{key}: timm publishes no weights of {net}; name a file or an address")
