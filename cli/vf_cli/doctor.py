@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from vf.errors import SetupError
 from vf.plugins import plugins
 
 PACKAGES = ("torch", "torchvision", "opencv-python-headless", "numpy")
-TRIAL = (sys.executable, "-m", "vf_cli", "run", "train", "--task", "det", "--dry-run", "2")
+TRIAL = (sys.executable, "-m", "vf_cli", "run", "train", "--dry-run", "2", "--task")
+"""Without the task: the first that is installed."""
+QUICKSTART = "/quickstart"
 TRIAL_SECONDS = 600
 
 
@@ -30,13 +33,15 @@ TRIAL_SECONDS = 600
 def doctor(as_json: bool) -> None:
     """Say what is installed and what the machine has, then try a training of two batches."""
     facts = {**_versions(), **_machine(), **_plugins()}
+    trial = (*TRIAL, _task())
+    command = f"vf {' '.join(trial[3:])}"
     if not as_json:
         console = Console(sys.stdout)
         width = max(map(len, facts))
         for name, value in facts.items():
             console.say(f"{name.ljust(width)}  {value}")
-        console.say(f"{'trial'.ljust(width)}  running 'vf {' '.join(TRIAL[3:])}' …")
-    code, output = _trial()
+        console.say(f"{'trial'.ljust(width)}  running '{command}' …")
+    code, output = _trial(trial)
     if as_json:
         click.echo(json.dumps({**facts, "trial": "ok" if code == 0 else "failed", "output": output}, indent=1))
     elif code == 0:
@@ -44,7 +49,7 @@ def doctor(as_json: bool) -> None:
     else:
         click.echo(output.rstrip(), err=True)
     if code != 0:
-        raise SetupError(f"the trial 'vf {' '.join(TRIAL[3:])}' failed with exit code {code}; its output is above")
+        raise SetupError(f"the trial '{command}' failed with exit code {code}; its output is above")
 
 
 def _versions() -> dict[str, str]:
@@ -89,11 +94,18 @@ def _plugins() -> dict[str, str]:
     }
 
 
-def _trial() -> tuple[int, str]:
+def _task() -> str:
+    tasks = [name.removesuffix(QUICKSTART) for name in plugins().recipes if name.endswith(QUICKSTART)]
+    if not tasks:
+        raise SetupError("no plugin brings a recipe to try; install one: pip install vf-plugin-det")
+    return tasks[0]
+
+
+def _trial(trial: Sequence[str]) -> tuple[int, str]:
     """Run the trial in a folder that is thrown away; return its exit code and what it said."""
     with tempfile.TemporaryDirectory(prefix="vf-doctor-") as folder:
         try:
-            done = subprocess.run(TRIAL, cwd=folder, capture_output=True, text=True, timeout=TRIAL_SECONDS, check=False)
+            done = subprocess.run(trial, cwd=folder, capture_output=True, text=True, timeout=TRIAL_SECONDS, check=False)
         except subprocess.TimeoutExpired:
             return 1, f"not done after {TRIAL_SECONDS} seconds"
     return done.returncode, done.stdout + done.stderr

@@ -281,6 +281,7 @@ class Concat:
             palette=first.palette if same else None,
             category_ids=first.category_ids if same and len(ids) == 1 else (),
             keypoints=first.keypoints if all(info.keypoints == first.keypoints for info in infos) else (),
+            multi_label=any(info.multi_label for info in infos),
             unlabelled=tuple(s for s in SPLITS if any(s in info.unlabelled for info in infos)),
         )
 

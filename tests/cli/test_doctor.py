@@ -19,6 +19,7 @@ def trial(program: str) -> tuple[str, ...]:
 
 
 def test_a_trial_that_goes_through(vf: Vf, site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.fish()
     site.add("bad", "import nowhere")
     monkeypatch.setattr(doctor, "TRIAL", trial(""))
     said = vf("doctor")
@@ -29,10 +30,17 @@ def test_a_trial_that_goes_through(vf: Vf, site: Any, monkeypatch: pytest.Monkey
     assert said.out.splitlines()[-1].startswith("ok    the trial went through")
 
 
-def test_a_trial_that_fails(vf: Vf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_to_try(vf: Vf, site: Any) -> None:
+    said = vf("doctor")
+    assert said.code == 3
+    assert said.err == "error: no plugin brings a recipe to try; install one: pip install vf-plugin-det\n"
+
+
+def test_a_trial_that_fails(vf: Vf, site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.fish()
     monkeypatch.setattr(doctor, "TRIAL", trial("raise SystemExit('no space')"))
     said = vf("doctor")
     assert said.code == 3
-    assert said.err == ("no space\nerror: the trial 'vf run train' failed with exit code 1; its output is above\n")
+    assert said.err == ("no space\nerror: the trial 'vf run train fish' failed with exit code 1; its output is above\n")
     told = vf("doctor", "--json").out
     assert json.loads(told)["trial"] == "failed"

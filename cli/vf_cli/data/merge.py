@@ -85,6 +85,7 @@ def _joined(sources: Sequence[str], infos: Sequence[DatasetInfo]) -> DatasetInfo
         first,
         classes=tuple(dict.fromkeys(name for info in infos for name in info.classes)),
         keypoints=next(iter(points), ()),
+        multi_label=any(info.multi_label for info in infos),
         stuff=(),
         palette=None,
         category_ids=first.category_ids if all(info.classes == first.classes for info in infos) else (),
