@@ -1,0 +1,19 @@
+"""Text detection, recognition and both in one: what this plugin adds to vf. Free of torch; the classes import it when they build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from vf import hookimpl
+
+VF_API = 1
+VF_TASK = "ocr"
+
+
+@hookimpl
+def vf_recipes() -> Mapping[str, Path]:
+    """Recipes from the wheel, or from ``configs/ocr`` of the checkout that this package lies in."""
+    packed = Path(__file__).parent / "recipes"
+    folder = packed if packed.is_dir() else Path(__file__).parents[3] / "configs" / "ocr"
+    return {f"ocr/{file.stem}": file for file in sorted(folder.glob("*.yaml"))}
