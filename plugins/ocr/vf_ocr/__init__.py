@@ -1,4 +1,4 @@
-"""Text detection, recognition and both in one: what this plugin adds to vf. Free of torch; the classes import it when they build."""
+"""Text found, text read, or both at once: what this plugin adds to vf. Free of torch; classes import it when they build."""
 
 from __future__ import annotations
 
