@@ -83,7 +83,9 @@ class Dataset(Protocol):
     Two more serve ``vf run test --predictions``, which else decodes all images: ``id_of(index)`` returns a sample's id,
     ``target(index, size)`` the target of an image that was decoded to ``size`` (height, width).
     ``vf data`` lives on all of these and on two more: ``file_of(index)`` returns the storage and the name in it of an
-    image (`vf.data.storage`), ``objects()`` flat facts of all objects (`vf.data.entries.Objects`).
+    image (`vf.data.storage`), ``objects()`` flat facts of all objects (`vf.data.entries.Objects`). Where pixels have
+    classes, ``pixels()`` takes the place of the last: how many of each class are in each image [N,C+1], the last column
+    what is ignored.
     """
 
     def __len__(self) -> int: ...

@@ -42,7 +42,7 @@ def stats(
     """Count the data of RECIPE, of a task's default recipe, or of the folder --data alone.
 
     Objects are those that are trained on; crowd regions and difficult ones are counted by themselves. No image is
-    decoded. Sizes are COCO's, by area.
+    decoded. Sizes are COCO's, by area. Where pixels have classes, these are counted: every map is read.
     """
     if file is not None:
         refuse_taken(file)
@@ -93,6 +93,9 @@ def _counts(told: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
     for key, label in COUNTS.items():
         if any(facts.get(key) for facts in told.values()):
             rows.append((label, *(str(facts.get(key, "-")) for facts in told.values())))
+    if any("ignored" in facts for facts in told.values()):
+        shares = (f"{100 * facts['ignored']:.1f} %" if "ignored" in facts else "-" for facts in told.values())
+        rows.append(("pixels ignored", *shares))
     if any("areas" in facts for facts in told.values()):
         rows += [(label, *(_part(facts.get("areas"), key) for facts in told.values())) for key, label in AREAS.items()]
     return rows

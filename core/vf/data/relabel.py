@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
+import numpy as np
 import torch
 from torchvision import tv_tensors
 
@@ -42,6 +43,8 @@ class Relabelled:
 
     def _relabelled(self, given: Mapping[str, Any]) -> dict[str, Any]:
         target = {**given, **{key: self._map_relabelled(value) for key, value in maps_of(given).items()}}
+        if isinstance(given.get("semantic"), np.ndarray):  # of evaluation, where a map is no tensor
+            target["semantic"] = self._map_relabelled(torch.from_numpy(given["semantic"])).numpy()
         if "labels" not in given:
             return target
         labels = target["labels"] = self._map[given["labels"]]

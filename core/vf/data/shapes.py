@@ -29,6 +29,8 @@ class Scene:
     """[N] indices into CLASSES."""
     masks: NDArray[np.bool_]
     """[N,H,W] what is seen of each object."""
+    seen: NDArray[np.uint8]
+    """[H,W] 0 on the ground, else 1 + the label of what is seen there, be it of an object that is left out."""
 
 
 @attrs.frozen(kw_only=True)
@@ -83,6 +85,7 @@ def _visible(
         boxes=np.array(boxes, np.float32).reshape(-1, 4),
         labels=np.array(kept, np.int64),
         masks=np.array(masks, bool).reshape(-1, *owner.shape),
+        seen=np.array([0, *(label + 1 for label in labels)], np.uint8)[owner + 1],
     )
 
 

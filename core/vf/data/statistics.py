@@ -31,10 +31,13 @@ def statistics(dataset: Dataset, classes: Sequence[str], *, labelled: bool = Tru
         plain data: ``images``, ``empty``, ``objects``, ``crowd``, ``difficult``, ``classes`` (name -> objects and the
         images that have any), ``areas`` (small, medium, large: COCO's, of objects), ``objects_per_image``,
         ``image_width``, ``image_height`` (quantiles and mean), ``image_sizes`` (the commonest: width, height, images).
+        Of a data set whose pixels have classes (it has ``pixels()``): ``ignored`` (share of the pixels), ``classes``
+        (name -> pixels and the images that have any).
     """
     told: dict[str, Any] = {"images": len(dataset)}
-    found = _objects(dataset) if labelled else None
-    if found is not None:
+    if labelled and hasattr(dataset, "pixels"):
+        told |= _of_pixels(np.asarray(dataset.pixels(), np.int64), classes)
+    elif labelled and (found := _objects(dataset)) is not None:
         told |= _of_objects(found, classes)
     if hasattr(dataset, "sizes"):
         told |= _of_sizes(np.asarray(dataset.sizes()))
@@ -77,6 +80,15 @@ def _of_objects(found: Objects, classes: Sequence[str]) -> dict[str, Any]:
     return told | {"objects_per_image": quantiles(per_image)}
 
 
+def _of_pixels(counts: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
+    """Tell of counts [N,C+1] of the pixels of each class, and of those that are ignored."""
+    pixels, images = counts.sum(0), (counts > 0).sum(0)
+    return {
+        "ignored": float(pixels[-1] / max(1, pixels.sum())),
+        "classes": {name: {"pixels": int(pixels[k]), "images": int(images[k])} for k, name in enumerate(classes)},
+    }
+
+
 def _of_sizes(sizes: NDArray[Any]) -> dict[str, Any]:
     if not len(sizes):
         return {}
@@ -98,13 +110,14 @@ def quantiles(values: NDArray[Any]) -> dict[str, float]:
 
 
 def rows_of_classes(told: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """Return a table of objects by class and split: the class with the most objects of all splits comes first."""
+    """Return a table of objects or pixels by class and split: the class with the most of all splits comes first."""
     splits = [split for split, facts in told.items() if "classes" in facts]
     names = next((list(told[split]["classes"]) for split in splits), [])
-    counts = {name: [told[split]["classes"][name]["objects"] for split in splits] for name in names}
+    what = "pixels" if names and "pixels" in told[splits[0]]["classes"][names[0]] else "objects"
+    counts = {name: [told[split]["classes"][name][what] for split in splits] for name in names}
     shares = [max(1, sum(column)) for column in zip(*counts.values(), strict=True)] if counts else []
     rows: list[tuple[str, ...]] = []
     for name in sorted(names, key=lambda n: (-sum(counts[n]), names.index(n))):
         cells = [f"{n} ({100 * n / whole:.1f} %)" for n, whole in zip(counts[name], shares, strict=True)]
         rows.append((name, *cells))
-    return [("objects of class", *splits), *rows] if rows else []
+    return [(f"{what} of class", *splits), *rows] if rows else []

@@ -1,0 +1,1 @@
+"""Files that servers and tools take."""

@@ -1,0 +1,1 @@
+"""Transforms that torchvision has not."""

@@ -1,0 +1,1 @@
+"""Layouts that labels are written in."""
