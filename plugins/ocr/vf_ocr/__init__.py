@@ -1,4 +1,4 @@
-"""Text found, text read, or both at once: what this plugin adds to vf. Free of torch; classes import it when they build."""
+"""Text found, text read, or both: what this plugin adds to vf. Free of torch; the classes import it when they build."""
 
 from __future__ import annotations
 
