@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL.Image import Image as Picture
 
 from vf import pictures
@@ -113,6 +115,8 @@ def _said(target: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
     if isinstance(labels, torch.Tensor):
         counts = Counter(labels.reshape(-1).tolist())
         yield ", ".join(f"{n} {names[k]}" for k, n in counts.most_common()) or "no objects"
+    if target.get("semantic") is not None:
+        yield _shares(np.asarray(target["semantic"]), names)
     for key in ("iscrowd", "difficult"):
         marks = target.get(key)
         if isinstance(marks, torch.Tensor) and bool(marks.any()):
@@ -121,6 +125,16 @@ def _said(target: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
         single = value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 and not value.ndim else value
         if key not in DRAWN and isinstance(single, str | numbers.Number):
             yield f"{key}: {single}"
+
+
+def _shares(pixels: NDArray[Any], names: Sequence[str]) -> str:
+    """Say which part of a map [H,W] each class has, the largest first."""
+    values, counts = np.unique(pixels, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    parts = [
+        (names[v] if v < len(names) else "ignored", 100 * n / pixels.size) for v, n in zip(values, counts, strict=True)
+    ]
+    return ", ".join(f"{parts[k][1]:.1f} % {parts[k][0]}" for k in order)
 
 
 def write_page(file: Path, title: str, drawn: Iterator[Drawn], *, beside: bool) -> int:

@@ -88,7 +88,7 @@ def test_every_layout_can_be_counted(typed: Vf, layouts: Any, layout: str, monke
 
     for module in ("boxes", "cityscapes"):
         monkeypatch.setattr(f"vf_det.data.{module}.decode", decoded)
-    done(typed, "stats", "--data", root.name, "--json", "told.json")
+    done(typed, "stats", "--task", "det", "--data", root.name, "--json", "told.json")
     told = json.loads(Path("told.json").read_text())
     first = told["test" if layout == "images" else "train"]
     assert first["image_sizes"] == [[40, 30, first["images"]]]

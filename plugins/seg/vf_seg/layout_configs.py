@@ -408,11 +408,9 @@ class Folders(Maps):
     @classmethod
     def sniff(cls, path: str) -> Mapping[str, Any] | None:
         """Folders of images and of maps under their usual names, of no other layout."""
-        from vf_seg.data.find import folders_of
+        from vf_seg.data.find import has_pairs
 
         root = opened(path)
         if root is None or any(other.sniff(path) for other in (Camvid, Cityscapes, ADE20K, Voc12, CocoStuff, LoveDA)):
             return None
-        split = any(folders_of(root, split) for split in ("train", "val", "test"))
-        flat = root.has_folder("images") and root.has_folder("masks")
-        return {"path": path} if split or flat else None
+        return {"path": path} if has_pairs(root) else None

@@ -160,6 +160,14 @@ def folders_of(root: Storage, split: str) -> tuple[str, str] | None:
     return None
 
 
+def has_pairs(root: Storage) -> bool:
+    """Whether there are folders of images and of maps under their usual names, the latter with files of maps."""
+    places = [found[1] for split in ALSO if (found := folders_of(root, split))]
+    if not places and root.has_folder("images"):
+        places = [folder for folder in ("masks", "mask") if root.has_folder(folder)]
+    return any(name.lower().endswith(MAP_SUFFIXES) for folder in places for name in root.files(folder))
+
+
 def read_list(root: Storage, name: str) -> list[str]:
     """Return the names of a list, one a line, without endings.
 
