@@ -24,6 +24,8 @@ ENDINGS = ("txt", "csv", "tsv", "jsonl", "json")
 FOLDERS = ("", "meta/", "annotations/")
 PATH_KEYS = ("image", "path", "img_path", "file", "file_name", "filename", "name")
 LABEL_KEYS = ("label", "labels", "gt_label", "class", "classes", "category", "target")
+MOST_COLUMNS = 4
+"""Of a table that is recognised: those with boxes have more."""
 Label = str | int
 
 
@@ -142,7 +144,8 @@ def _first_is_there(root: Storage, name: str) -> bool:
     cells = [
         [cell.strip() for cell in re.split(r"[,\t]" if name.endswith("sv") else r"\s(?=\S+$)", line)] for line in lines
     ]
-    return any(len(row) == 2 and root.has(row[0]) for row in cells)
+    images = [cell for row in cells if len(row) <= MOST_COLUMNS for cell in row]
+    return any(cell.lower().endswith(tuple(IMAGE_SUFFIXES)) and root.has(cell) for cell in images)
 
 
 def _text(root: Storage, name: str, separator: str) -> Iterator[Row]:

@@ -43,7 +43,7 @@ def read_names(root: Storage, file: str, known: Sequence[str]) -> dict[str, str]
         return {}
     names = {}
     for number, line in lines_of(root, found):
-        folder, _, rest = line.partition(" ") if " " in line else line.partition("\t")
+        folder, rest = (*line.split(None, 1), "")[:2]
         if folder in names:
             raise DataError(f"{root.where(found)}:{number}: folder {folder!r} is named twice")
         names[folder] = rest.partition(",")[0].strip() or folder
@@ -70,7 +70,7 @@ def named_images(
             problems.add(f"{where}:{number}: image {name!r} is not in the folder of val", cause=(file, "image"))
         elif index is None:
             expected = f"a class, or an index below {len(classes)}"
-            hint = did_you_mean(label, [*order, *classes])
+            hint = did_you_mean(label, dict.fromkeys([*order, *classes]))
             problems.add(f"{where}:{number}: label {label!r} is not {expected}{hint}", cause=(file, label))
         else:
             yield image, index
