@@ -18,6 +18,7 @@ PACKAGES = [CORE, CLI, *PLUGINS]
 TORCH_FREE = [
     "hookspecs",
     "protocols",
+    "translation",
     "plugins",
     "structuring",
     "errors",

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from vf.errors import CheckpointError, ConfigError, VFError, listed
 from vf.foreign import Foreign
-from vf.protocols import ClassRows, DatasetInfo, ForeignWeights, ModelConfig
+from vf.protocols import DatasetInfo, ModelConfig
+from vf.translation import ClassRows, ForeignWeights
 from vf.weights import COUNTER, counted, grouped
 
 OWN = (r"preprocess\..*",)

@@ -16,8 +16,9 @@ from vf.errors import CheckpointError, ConfigError, RunError, VFError, listed
 from vf.foreign import SOURCES, Foreign
 from vf.plugins import plugins
 from vf.prediction_files import aside
-from vf.protocols import ForeignWeights, ModelConfig
+from vf.protocols import ModelConfig
 from vf.recipes import Resolved, resolve
+from vf.translation import ForeignWeights
 from vf.weights import counted
 
 FITS = 0.9

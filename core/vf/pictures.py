@@ -19,6 +19,7 @@ GOLDEN = 0.61803398875
 """Steps of the golden ratio around the hue circle keep any number of classes apart."""
 UNKNOWN = 255
 """Of a map: no class."""
+GREY = (150, 150, 150)
 LEGIBLE = 112
 """Least side of a picture that is written on, px."""
 
@@ -45,13 +46,15 @@ def draw(
         labels: any of ``boxes`` [N,4] XYXY pixels, ``masks`` [N,H,W], ``labels`` [N], ``scores`` [N], ``keypoints``
             [N,K,2] with ``visible`` [N,K] (0: not drawn), ``semantic`` [H,W] class indices (255: nothing); of the image
             as a whole, written into its corner: ``labels`` [N] where there are no boxes, or ``probabilities`` [C], of
-            which the largest is written where there is also a ``label``, else all from ``threshold`` on.
+            which the largest is written where there is also a ``label``, else all from ``threshold`` on; or ``text``.
+            Of what is drawn by its outline, ``polygons`` [N,K,2], ``texts`` N strings, ``scores`` [N] and ``ignored``
+            [N]; then ``boxes`` are not drawn.
         classes: names by class index.
         threshold: what scores less is left out.
         palette: one colour for each class, instead of :func:`colour`.
     """
-    keep = _kept(labels, threshold)
-    masks, boxes = labels.get("masks"), labels.get("boxes")
+    keep = _kept(labels, threshold) if "polygons" not in labels else []
+    masks, boxes = labels.get("masks"), labels.get("boxes") if "polygons" not in labels else None
     indices = labels["labels"].tolist() if "labels" in labels else []
     scores = labels["scores"].tolist() if "scores" in labels else None
     colours = [palette[i] if palette else colour(i) for i in indices] if boxes is not None else []
@@ -71,6 +74,8 @@ def draw(
         _box(canvas, boxes[i].tolist(), text, colours[i], width, font)  # type: ignore[index]
         if labels.get("keypoints") is not None:
             _points(canvas, labels["keypoints"][i].tolist(), labels["visible"][i].tolist(), colours[i], 2.0 * width)
+    if "polygons" in labels:
+        _outlines(canvas, labels, threshold, width, font)
     y = 0.0
     for index, text in captions:
         y = _tag(canvas, (0.0, y), text, palette[index] if palette else colour(index), font)
@@ -80,14 +85,31 @@ def draw(
 def _captions(labels: Mapping[str, Any], classes: Sequence[str], threshold: float) -> list[tuple[int, str]]:
     """Return class index and text of what is said of the image as a whole, the surest first."""
     probabilities = labels.get("probabilities")
+    if "text" in labels:
+        return [(0, labels["text"] + (f" {float(labels['score']):.2f}" if "score" in labels else ""))]
     if probabilities is None:
-        whole = labels["labels"] if "boxes" not in labels and "labels" in labels else torch.zeros(0)
+        whole = labels["labels"] if "labels" in labels and not {"boxes", "polygons"} & set(labels) else torch.zeros(0)
         return [(i, classes[i]) for i in whole.reshape(-1).long().tolist()]
     if "label" in labels:
         chosen = [int(labels["label"])]
     else:
         chosen = [i for i in torch.argsort(probabilities, descending=True).tolist() if probabilities[i] >= threshold]
     return [(i, f"{classes[i]} {float(probabilities[i]):.2f}") for i in chosen]
+
+
+def _outlines(canvas: ImageDraw.ImageDraw, labels: Mapping[str, Any], threshold: float, width: int, font: Any) -> None:
+    """Draw polygons with what is written in each; those that are ignored in grey."""
+    texts, scores, ignored = (labels.get(key) for key in ("texts", "scores", "ignored"))
+    for i, corners in enumerate(torch.as_tensor(labels["polygons"]).tolist()):
+        if scores is not None and scores[i] < threshold:
+            continue
+        rgb = GREY if ignored is not None and ignored[i] else colour(i)
+        canvas.line([(x, y) for x, y in (*corners, corners[0])], fill=rgb, width=width, joint="curve")
+        if texts is not None and texts[i]:
+            high = canvas.textbbox((0, 0), texts[i], font=font)[3] + 2
+            x, y = min(corners, key=lambda corner: corner[1])
+            left = min(corner[0] for corner in corners)
+            _tag(canvas, (max(0.0, min(x, left)), max(0.0, y - high)), texts[i], rgb, font)
 
 
 def _legible(picture: Image.Image) -> Image.Image:

@@ -42,7 +42,7 @@ class Result:
     id: str
     image: tv_tensors.Image
     """uint8 [3,H,W] RGB, as decoded."""
-    prediction: dict[str, Tensor]
+    prediction: dict[str, Any]
     """In pixels of ``image``; see vf.protocols.Prediction."""
     info: DatasetInfo
 
@@ -64,7 +64,11 @@ class Result:
 
     def _said(self, threshold: float) -> dict[str, Any]:
         said: dict[str, Any] = {}
-        if "boxes" in self.prediction:
+        if "polygons" in self.prediction:
+            said["texts"] = self._outlined(threshold)
+        elif "text" in self.prediction:
+            said |= {"text": self.prediction["text"], "score": round(float(self.prediction["score"]), 5)}
+        elif "boxes" in self.prediction:
             said["objects"] = self._objects(threshold)
         if "probabilities" in self.prediction:
             said["classes"] = self._classes(threshold)
@@ -79,6 +83,19 @@ class Result:
             for box, score, label in zip(*columns, strict=True)
             if score >= threshold
         ]
+
+    def _outlined(self, threshold: float) -> list[dict[str, Any]]:
+        """What is found by its outline, with what is read in it, in the order of the prediction."""
+        rows = [
+            {"polygon": [[round(x, 2) for x in corner] for corner in corners], "score": round(score, 5)}
+            for corners, score in zip(
+                self.prediction["polygons"].tolist(), self.prediction["scores"].tolist(), strict=True
+            )
+        ]
+        for key, name in (("texts", "text"), ("text_scores", "text_score")):
+            for row, value in zip(rows, self.prediction.get(key, ()), strict=False):
+                row[name] = value if isinstance(value, str) else round(float(value), 5)
+        return [row for row in rows if row["score"] >= threshold]
 
     def _classes(self, threshold: float) -> list[dict[str, Any]]:
         """The likeliest classes of the image as a whole; of those that do not exclude each other, all that count."""

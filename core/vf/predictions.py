@@ -262,6 +262,9 @@ def _check_whole(values: Mapping[str, Any], info: DatasetInfo, size: tuple[int, 
         raise DataError(f"{where}: expected {count} probabilities, one for each class, got {probabilities.numel()}")
     if isinstance(label, Tensor) and not 0 <= int(label) < count:
         raise DataError(f"{where}: label {int(label)}, expected an index under {count}, the number of classes")
+    polygons, scores = values.get("polygons"), values.get("scores")
+    if isinstance(polygons, Tensor) and isinstance(scores, Tensor) and len(polygons) != len(scores):
+        raise DataError(f"{where}: expected as many of each, got {len(polygons)} polygons, {len(scores)} scores")
     if isinstance(pixels, Tensor) and tuple(pixels.shape) != size:
         raise DataError(
             f"{where}: semantic: expected a map of {size}, the size of the image, got {tuple(pixels.shape)}"

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, run
 
 import attrs
 
+from vf.translation import ClassRows as ClassRows
+from vf.translation import ForeignWeights as ForeignWeights
+
 T = TypeVar("T")
 
 if TYPE_CHECKING:
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
     """One image's result in the pixel frame of the decoded image, on the CPU. Keys that the core draws and
     writes: ``boxes`` [N,4] XYXY, ``scores`` [N] in 0..1, ``labels`` [N] class indices, ``masks`` [N,H,W] bool;
     ``semantic`` [H,W] class indices of pixels; ``probabilities`` [C] of the whole image's classes, and ``label``, its
-    one class, where it has one.
+    one class, where it has one; ``polygons`` [N,K,2] (x, y; short ones repeat their last corner) with ``scores`` and
+    ``texts``, N strings; ``text``, of the whole image, with its ``score``.
     To lie in a file (`vf.predictions`) a value is a tensor, an array, plain data, or has a method ``plain()`` that
     returns plain data, which :class:`Results` makes a value of again."""
 
@@ -91,39 +95,6 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Sample: ...
-
-
-@attrs.frozen(kw_only=True)
-class ClassRows:
-    """Tensors of a model whose first dimension counts classes: groups (anchors), in each the classes, in each rows."""
-
-    names: str
-    """Pattern of our names."""
-    rows: int = 1
-    """Of one class: 4 where each class has its own box."""
-    background: bool = False
-    """Whether a last class stands for background."""
-
-
-@attrs.frozen(kw_only=True)
-class ForeignWeights:
-    """How the tensors of another library become those of a model. Patterns are regular expressions of whole names."""
-
-    rules: tuple[tuple[str, str], ...]
-    """(pattern of their names, our name with \\1 …); the first that fits and gives a name of the model counts."""
-    rows: tuple[ClassRows, ...] = ()
-    background_first: bool = False
-    """Whether theirs have background as the first class of these rows, also where ours have none."""
-    absent: tuple[str, ...] = ()
-    """Patterns of our names that theirs lack for good: they keep the values that the model is built with."""
-    settings: Mapping[str, Any] = attrs.field(factory=dict)
-    """Keys of the model, with dots, with which the numbers are theirs."""
-    known: tuple[tuple[tuple[str, ...], tuple[int, ...]], ...] = ()
-    """Class lists of published weights with the ids of their classes, for files that do not name theirs."""
-    stuff: str = ""
-    """Our tensor with a row for each stuff and one more, where the model has stuff."""
-    norm_eps: Mapping[str, float] = attrs.field(factory=dict)
-    """Beginning of a published file's name -> eps of its batch norms, where it is not 1e-5."""
 
 
 @runtime_checkable

@@ -108,3 +108,18 @@ def test_what_is_said_of_the_whole_image_is_written_into_its_corner() -> None:
         assert picture.size == ((168, 112) if tags else (24, 16))  # small ones are enlarged to write on them
         column = [picture.getpixel((1, y)) for y in range(picture.height)]
         assert list(dict.fromkeys(column)) == [*(colour(tag) for tag in tags), (128, 128, 128)]
+
+
+def test_outlines_are_drawn_and_those_that_are_ignored_are_grey() -> None:
+    image = torch.zeros(3, 60, 60, dtype=torch.uint8)
+    square = torch.tensor([[10.0, 20], [50, 20], [50, 50], [10, 50]])
+    labels = {"polygons": square[None], "boxes": torch.tensor([[0.0, 0, 60, 60]]), "labels": torch.tensor([0])}
+    picture = draw(image, labels, ("text",))
+    assert picture.size == (60, 60)
+    assert picture.getpixel((30, 50)) == colour(0)
+    assert picture.getpixel((0, 30)) == (0, 0, 0)  # the box is not drawn
+    assert draw(image, {**labels, "ignored": torch.tensor([True])}, ("text",)).getpixel((30, 50)) == (150, 150, 150)
+    assert draw(image, {**labels, "scores": torch.tensor([0.1])}, ("text",), threshold=0.5).getbbox() is None
+    named = draw(image, {**labels, "texts": ["ab"]}, ("text",))
+    assert named.getpixel((11, 12)) == colour(0)
+    assert draw(image, {"text": "ab", "score": torch.tensor(0.5)}, ()).getpixel((1, 1)) == colour(0)

@@ -17,7 +17,12 @@ SIZE = {"image": "i", "width": 4, "height": 2}
 
 def result(**prediction: Any) -> Result:
     image = tv_tensors.Image(torch.zeros(3, 2, 4, dtype=torch.uint8))
-    return Result("i", image, {key: torch.as_tensor(value) for key, value in prediction.items()}, INFO)
+    return Result(
+        "i",
+        image,
+        {key: value if key.startswith("text") else torch.as_tensor(value) for key, value in prediction.items()},
+        INFO,
+    )
 
 
 def test_objects_that_score_enough() -> None:
@@ -43,3 +48,19 @@ def test_parts_of_the_pixels() -> None:
     found = result(semantic=np.array([[0, 0, 0, 6], [1, 1, 255, 6]], np.uint8))
     assert found.plain() == {**SIZE, "pixels": {"a": 0.375, "b": 0.25, "sky": 0.25}}
     assert np.asarray(found.label_map()).tolist() == [[0, 0, 0, 6], [1, 1, 255, 6]]
+
+
+def test_outlines_with_what_is_read_in_them() -> None:
+    squares = [[[0, 0], [2, 0], [2, 1], [0, 1.236]], [[1, 0], [4, 0], [4, 2], [1, 2]]]
+    found = result(polygons=squares, scores=[0.5, 0.25], texts=["ab", ""], text_scores=torch.tensor([0.75, 0.0]))
+    corners = [[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [0.0, 1.24]]
+    assert found.plain() == {
+        **SIZE,
+        "texts": [{"polygon": corners, "score": 0.5, "text": "ab", "text_score": 0.75}],
+    }
+    alone = result(polygons=squares, scores=[0.5, 0.25]).plain(threshold=0)["texts"]
+    assert [set(one) for one in alone] == [{"polygon", "score"}] * 2
+
+
+def test_the_text_of_an_image() -> None:
+    assert result(text="ab", score=0.5).plain() == {**SIZE, "text": "ab", "score": 0.5}

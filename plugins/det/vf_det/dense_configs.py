@@ -9,8 +9,9 @@ import attrs
 import vf
 from vf.backbones import VGG16SSD, ResNet
 from vf.necks import FPN, Neck
-from vf.protocols import BackboneConfig, ForeignWeights
+from vf.protocols import BackboneConfig
 from vf.resizing import Resize
+from vf.translation import ForeignWeights
 from vf_det.suppression import NMS
 
 if TYPE_CHECKING:

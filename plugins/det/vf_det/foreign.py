@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vf.protocols import ClassRows, ForeignWeights
+from vf.translation import ClassRows, ForeignWeights
 from vf_det.known_classes import KNOWN
 
 if TYPE_CHECKING:

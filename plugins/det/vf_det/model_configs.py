@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 import vf
-from vf.protocols import ForeignWeights
+from vf.translation import ForeignWeights
 
 if TYPE_CHECKING:
     from torch import nn

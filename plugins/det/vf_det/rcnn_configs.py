@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import vf
 from vf.necks import FPN, Neck
-from vf.protocols import BackboneConfig, ForeignWeights
+from vf.protocols import BackboneConfig
 from vf.resizing import Resize
+from vf.translation import ForeignWeights
 from vf_det.suppression import NMS
 
 if TYPE_CHECKING:
