@@ -6,11 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vf import hookimpl
-from vf.protocols import DatasetConfig
-from vf_cls import data_configs
+from vf.protocols import DatasetConfig, MetricConfig, ModelConfig, TransformConfig
+from vf_cls import data_configs, metric_configs, mixing_configs, model_configs
 
 VF_API = 1
 VF_TASK = "cls"
+
+
+@hookimpl
+def vf_models() -> Mapping[str, type[ModelConfig]]:
+    """Classifiers, and what is made of them."""
+    return {
+        "torchvision": model_configs.Torchvision,
+        "timm": model_configs.Timm,
+        "cifar_resnet": model_configs.CifarResNet,
+        "linear_probe": model_configs.LinearProbe,
+        "distilled": model_configs.Distilled,
+    }
 
 
 @hookimpl
@@ -24,6 +36,30 @@ def vf_datasets() -> Mapping[str, type[DatasetConfig]]:
         "cifar100": data_configs.Cifar100,
         "mnist": data_configs.Mnist,
         "fashion_mnist": data_configs.FashionMnist,
+    }
+
+
+@hookimpl
+def vf_transforms() -> Mapping[str, type[TransformConfig]]:
+    """What mixes the images of a batch, on the device."""
+    return {
+        "mixup": mixing_configs.Mixup,
+        "cutmix": mixing_configs.CutMix,
+        "resize_mix": mixing_configs.ResizeMix,
+        "batch_mix": mixing_configs.BatchMix,
+    }
+
+
+@hookimpl
+def vf_metrics() -> Mapping[str, type[MetricConfig]]:
+    """Numbers of classification."""
+    return {
+        "accuracy": metric_configs.Accuracy,
+        "precision_recall": metric_configs.PrecisionRecall,
+        "multi_label": metric_configs.MultiLabel,
+        "confusion_matrix": metric_configs.ConfusionMatrix,
+        "calibration": metric_configs.Calibration,
+        "knn": metric_configs.KNN,
     }
 
 

@@ -1,0 +1,1 @@
+"""Nets, and what makes a classifier of vf of them."""
