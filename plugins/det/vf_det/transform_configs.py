@@ -139,9 +139,11 @@ class PhotometricDistortion:
 
     def build(self) -> Callable[..., Any]:
         """Build the transform."""
-        from vf_det.transforms.ssd import PhotometricDistortion as Transform
+        from vf.data.photometric import PhotometricDistortion as Transform
 
-        return Transform(brightness=self.brightness, contrast=self.contrast, saturation=self.saturation, hue=self.hue)
+        return Transform(
+            brightness=self.brightness, contrast=self.contrast, saturation=self.saturation, hue=self.hue, swap=True
+        )
 
 
 @vf.config

@@ -1,4 +1,4 @@
-"""What the transforms share: random numbers, moving the labels of an image, dropping what fell out, joining."""
+"""What the transforms share: moving the labels of an image, dropping what fell out, joining."""
 
 from __future__ import annotations
 
@@ -7,38 +7,32 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as TF
 
 from vf.data.follow import IGNORE, box_areas, hide_outside, maps_of, scaled_area, select_objects, select_rows
+from vf.data.pixels import image_of, integer, pixels_of, uniform
 from vf.data.sample import Sample
 from vf.errors import ConfigError
 
+__all__ = [
+    "Window",
+    "boxes_of_masks",
+    "centres_inside",
+    "crop",
+    "image_of",
+    "integer",
+    "join",
+    "labels_of",
+    "lay",
+    "mirror",
+    "pixels_of",
+    "uniform",
+]
+
 Window = tuple[int, int, int, int]
 """x1, y1, x2, y2 in pixels."""
-
-
-def uniform(low: float, high: float) -> float:
-    """Draw a number; the sample's private generator stands behind torch's global one."""
-    return low + (high - low) * float(torch.rand(()))
-
-
-def integer(low: int, high: int) -> int:
-    """Draw a whole number from ``low`` to ``high``, both included."""
-    return int(torch.randint(low, high + 1, ()))
-
-
-def pixels_of(image: Tensor) -> NDArray[np.uint8]:
-    """Return uint8 [3,H,W] as contiguous [H,W,3]."""
-    array: NDArray[np.uint8] = image.as_subclass(Tensor).permute(1, 2, 0).contiguous().numpy()
-    return array
-
-
-def image_of(pixels: NDArray[np.uint8]) -> tv_tensors.Image:
-    """Return uint8 [H,W,3] as an image [3,H,W]."""
-    return tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
 
 
 def labels_of(

@@ -1,19 +1,15 @@
-"""How SSD augments (arXiv 1512.02325, section 2.2, and its code): distort colours, expand, crop by IoU."""
+"""How SSD augments (arXiv 1512.02325, section 2.2, and its code): expand, crop by IoU. Colours: `vf.data.photometric`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import attrs
-import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_iou
 
 from vf.data.sample import Sample
-from vf_det.data.geometry import Window, centres_inside, crop, image_of, integer, lay, pixels_of, uniform
+from vf_det.data.geometry import Window, centres_inside, crop, integer, lay, uniform
 
 TRIALS = 50
 """Crops that are tried for one IoU."""
@@ -81,61 +77,3 @@ class Expand:
         height, width = (int(side * ratio) for side in sample.size)
         top, left = integer(0, height - sample.size[0]), integer(0, width - sample.size[1])
         return lay(sample, top=top, left=left, size=(height, width), fill=self._fill)
-
-
-class PhotometricDistortion:
-    """Brightness, contrast before or after, saturation and hue, channel order; each every second time.
-
-    It works on 8 bits: values are cut at 0 and 255 after each step, which differs from float by a level or two
-    where nothing is cut.
-
-    Args:
-        brightness: largest amount that is added, 0..255.
-        contrast: smallest and largest factor.
-        saturation: smallest and largest factor.
-        hue: largest turn in degrees.
-    """
-
-    def __init__(
-        self, *, brightness: float, contrast: tuple[float, float], saturation: tuple[float, float], hue: float
-    ) -> None:
-        self._brightness = brightness
-        self._contrast = contrast
-        self._saturation = saturation
-        self._hue = hue
-
-    def __call__(self, sample: Sample) -> Sample:
-        """Change the colours of one image."""
-        added = uniform(-self._brightness, self._brightness) if _coin() else 0.0
-        factor = uniform(*self._contrast) if _coin() else 1.0
-        early = _coin()
-        saturation = uniform(*self._saturation) if _coin() else 1.0
-        turn = uniform(-self._hue, self._hue) if _coin() else 0.0
-        pixels = cv2.LUT(pixels_of(sample.image), _table(factor if early else 1.0, added))
-        if saturation != 1.0 or turn != 0.0:
-            pixels = _shift(np.asarray(pixels, np.uint8), saturation, turn)
-        if not early and factor != 1.0:
-            pixels = cv2.LUT(pixels, _table(factor, 0.0))
-        if _coin():
-            pixels = pixels[..., torch.randperm(3).numpy()]
-        return attrs.evolve(sample, image=image_of(np.ascontiguousarray(pixels, np.uint8)))
-
-
-def _coin() -> bool:
-    return float(torch.rand(())) < 0.5
-
-
-def _table(factor: float, added: float) -> NDArray[np.uint8]:
-    """Add, cut, multiply, cut: the values of 0..255."""
-    steps = np.clip(np.arange(256) + added, 0, 255) * factor
-    table: NDArray[np.uint8] = np.clip(np.round(steps), 0, 255).astype(np.uint8)
-    return table
-
-
-def _shift(pixels: NDArray[np.uint8], saturation: float, turn: float) -> NDArray[np.uint8]:
-    """Scale the saturation and turn the hue, whose circle has 256 steps."""
-    hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV_FULL)
-    steps = np.arange(256)
-    tables = ((steps + round(turn / 360 * 256)) % 256, np.clip(np.round(steps * saturation), 0, 255), steps)
-    table = np.stack(tables, 1).astype(np.uint8)[None]
-    return np.asarray(cv2.cvtColor(cv2.LUT(hsv, table), cv2.COLOR_HSV2RGB_FULL), np.uint8)
