@@ -60,7 +60,11 @@ def choose(files: Sequence[RemoteFile], parts: Sequence[str], *, mirror: str = "
             raise ConfigError(f"--parts: no part {part!r}; expected some of {listed(known)}")
     chosen = {f.url: f for f in files if (f.part in parts if parts else f.default)}
     return [
-        Wanted(file, f"{mirror.rstrip('/')}/{file.name}" if mirror else file.url, unzip or not file.stays)
+        Wanted(
+            file,
+            f"{mirror.rstrip('/')}/{file.name}" if mirror else file.url,
+            file.archive and (unzip or not file.stays),
+        )
         for file in sorted(chosen.values(), key=lambda f: f.size or 0)
     ]
 

@@ -22,6 +22,8 @@ class RemoteFile:
     """Folder in the archive that the names begin with and that is left out."""
     stays: bool = False
     """Whether vf reads it without unpacking, as a zip of images."""
+    archive: bool = True
+    """Whether there is anything to unpack; if not, it stays as it came."""
     default: bool = True
     """Whether it is fetched where nobody says which parts."""
 

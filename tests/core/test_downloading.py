@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 import vf.downloading
@@ -310,6 +311,8 @@ def test_parts_and_mirrors() -> None:
     assert [one.url for one in choose(files, ())] == ["http://a/b/val.zip", "http://a/b/both.zip"]
     assert [one.url for one in choose(files, ["test"], mirror="http://m/x/")] == ["http://m/x/test.zip"]
     assert [one.unpack for one in choose(files, ["val"], unzip=False)] == [False, True]
+    plain = [attrs.evolve(file, archive=False) for file in files]
+    assert [one.unpack for one in choose(plain, ["val"])] == [False, False]
     with pytest.raises(ConfigError, match=r"^--parts: no part 'vla'; expected some of train, val, test$"):
         choose(files, ["vla"])
     for url in ("ftp://host/x", "host", "http://"):

@@ -23,14 +23,24 @@ class Placing:
         folder: where copies and links go.
         base: what the names of images that stay are relative to.
         flat: no folders within ``folder``.
+        names: of copies and links below ``folder``; default: those of :func:`new_names`.
     """
 
-    def __init__(self, entries: Entries, how: Images, folder: Path, *, base: Path, flat: bool = False) -> None:
+    def __init__(
+        self,
+        entries: Entries,
+        how: Images,
+        folder: Path,
+        *,
+        base: Path,
+        flat: bool = False,
+        names: Sequence[str] | None = None,
+    ) -> None:
         self._entries = entries
         self._how = how
         self._folder = folder
         self._base = os.path.realpath(base)
-        self._names = () if how == "keep" else tuple(new_names(entries, flat=flat))
+        self._names = () if how == "keep" else tuple(new_names(entries, flat=flat) if names is None else names)
 
     def put(self, place: int) -> str:
         """Bring one image to its place and return its name: relative to ``folder``, or to ``base`` where it stays.

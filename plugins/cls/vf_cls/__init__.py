@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vf import hookimpl
-from vf.protocols import DatasetConfig, MetricConfig, ModelConfig, TransformConfig
-from vf_cls import data_configs, metric_configs, mixing_configs, model_configs
+from vf.protocols import DatasetConfig, DownloadConfig, MetricConfig, ModelConfig, TransformConfig, WriterConfig
+from vf_cls import data_configs, download_configs, metric_configs, mixing_configs, model_configs, writer_configs
 
 VF_API = 1
 VF_TASK = "cls"
@@ -60,6 +60,26 @@ def vf_metrics() -> Mapping[str, type[MetricConfig]]:
         "confusion_matrix": metric_configs.ConfusionMatrix,
         "calibration": metric_configs.Calibration,
         "knn": metric_configs.KNN,
+    }
+
+
+@hookimpl
+def vf_writers() -> Mapping[str, type[WriterConfig]]:
+    """Layouts that labels are written in."""
+    return {"folder": writer_configs.Folder, "list": writer_configs.List}
+
+
+@hookimpl
+def vf_downloads() -> Mapping[str, type[DownloadConfig]]:
+    """Published data sets."""
+    return {
+        "cifar10": download_configs.Cifar10,
+        "cifar100": download_configs.Cifar100,
+        "mnist": download_configs.Mnist,
+        "fashion_mnist": download_configs.FashionMnist,
+        "imagenette": download_configs.Imagenette,
+        "imagenette320": download_configs.Imagenette320,
+        "imagenette160": download_configs.Imagenette160,
     }
 
 

@@ -1,0 +1,1 @@
+"""Writers of labelled images."""
