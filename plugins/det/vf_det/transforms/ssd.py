@@ -1,4 +1,4 @@
-"""How SSD augments (arXiv 1512.02325, section 2.2, and its code): expand, crop by IoU. Colours: `vf.data.photometric`."""
+"""How SSD augments (arXiv 1512.02325, section 2.2): expand, crop by IoU. Colours: `vf.data.photometric`."""
 
 from __future__ import annotations
 
