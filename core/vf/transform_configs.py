@@ -9,13 +9,16 @@ from vf.protocols import TransformConfig
 from vf.schema import at_least, config, each, field, positive, within
 
 
-def _v2(name: str, *, fill: int | None = None, sets_size: bool = False, **keys: Any) -> Callable[..., Any]:
+def _v2(
+    name: str, *, fill: int | None = None, sets_size: bool = False, stays_inside: bool = False, **keys: Any
+) -> Callable[..., Any]:
     """Build a transform of torchvision by its name.
 
     Args:
         name: of the class.
         fill: grey level of what comes in from outside; masks get nothing there.
         sets_size: whether the model's own resize is left out in training.
+        stays_inside: whether nothing comes in from outside, so that maps need no value for that.
         keys: of the class.
     """
     from torchvision import tv_tensors
@@ -25,6 +28,7 @@ def _v2(name: str, *, fill: int | None = None, sets_size: bool = False, **keys: 
         keys["fill"] = {tv_tensors.Image: fill, "others": 0}
     transform: Callable[..., Any] = getattr(v2, name)(**keys)
     transform.sets_size = sets_size  # type: ignore[attr-defined]
+    transform.stays_inside = stays_inside  # type: ignore[attr-defined]
     return transform
 
 
@@ -58,7 +62,7 @@ class HorizontalFlip:
     p: float = _probability()
 
     def build(self) -> Callable[..., Any]:
-        return _v2("RandomHorizontalFlip", p=self.p)
+        return _v2("RandomHorizontalFlip", p=self.p, stays_inside=True)
 
 
 @config
@@ -68,7 +72,7 @@ class VerticalFlip:
     p: float = _probability()
 
     def build(self) -> Callable[..., Any]:
-        return _v2("RandomVerticalFlip", p=self.p)
+        return _v2("RandomVerticalFlip", p=self.p, stays_inside=True)
 
 
 @config

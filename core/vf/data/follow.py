@@ -59,22 +59,31 @@ def hide_outside(visible: Tensor, keypoints: Tensor, size: tuple[int, int]) -> T
 
 def raised(target: Mapping[str, Any]) -> dict[str, Any]:
     """Return the target with 1 added to its maps, so that the 0 that torchvision fills with means outside."""
-    return {**target, **{key: tv_tensors.Mask(value.long() + 1) for key, value in maps_of(target).items()}}
+    wide = {
+        key: value.to(torch.int16 if value.dtype == torch.uint8 else torch.int64)
+        for key, value in maps_of(target).items()
+    }
+    return {**target, **{key: tv_tensors.Mask(value + 1) for key, value in wide.items()}}
+
+
+def lowered(target: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a target that was :func:`raised` with maps of the kind that they were before; 0 is ignored."""
+    for key, value in maps_of(target).items():
+        target[key] = tv_tensors.Mask(torch.where(value == 0, IGNORE, value - 1).to(before[key].dtype))
+    return target
 
 
 def settle(target: dict[str, Any], before: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
     """Finish what a transform of torchvision did to a target.
 
     Args:
-        target: after the transform, which took it :func:`raised`; has as many rows as before.
+        target: after the transform; has as many rows as before.
         before: the target before it.
         size: height and width of the image after it.
     """
     for key, value in target.items():
         if isinstance(value, tv_tensors.BoundingBoxes | tv_tensors.KeyPoints):  # a turn may miscount by a pixel
             target[key] = tv_tensors.wrap(value.as_subclass(Tensor), like=value, canvas_size=size)
-    for key, value in maps_of(target).items():
-        target[key] = tv_tensors.Mask(torch.where(value == 0, IGNORE, value - 1).to(before[key].dtype))
     if "visible" in target and "keypoints" in target:
         target["visible"] = hide_outside(target["visible"], target["keypoints"], size)
     if "boxes" not in target or not len(target["boxes"]):

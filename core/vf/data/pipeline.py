@@ -12,7 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from vf.data.follow import raised, select_objects, settle
+from vf.data.follow import lowered, raised, select_objects, settle
 from vf.data.on_device import is_for_batches
 from vf.data.sample import Sample
 from vf.data.sampler import Draw
@@ -124,13 +124,15 @@ def apply_transform(
 def _apply_torchvision(transform: v2.Transform, sample: Sample) -> Sample:
     if getattr(transform, "image_only", False):
         return attrs.evolve(sample, image=transform(sample.image))
-    given, masks = raised(sample.target), sample.target.get("masks")
+    inside = getattr(transform, "stays_inside", False)
+    given, masks = sample.target if inside else raised(sample.target), sample.target.get("masks")
     if masks is None or len(masks):
         image, target = transform(sample.image, given)
     else:  # some of its kernels cannot take a tensor without elements
         image, target = transform(sample.image, {k: v for k, v in given.items() if k != "masks"})
         target["masks"] = tv_tensors.Mask(masks.new_zeros(0, *image.shape[-2:]))
     size = (int(image.shape[-2]), int(image.shape[-1]))
+    target = target if inside else lowered(target, sample.target)
     return attrs.evolve(sample, image=image, target=settle(target, sample.target, size))
 
 

@@ -43,7 +43,8 @@ def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
 def _resized(value: Any, old: tuple[int, int], size: tuple[int, int]) -> Any:
     if isinstance(value, tv_tensors.Mask):
         if value.ndim == 2:  # a map of the whole image
-            return TF.resize(value, list(size))
+            plain = value.dtype == torch.uint8
+            return tv_tensors.Mask(resize_masks(value[None], size)[0]) if plain else TF.resize(value, list(size))
         return tv_tensors.Mask(resize_masks(value, size))
     if isinstance(value, tv_tensors.BoundingBoxes | tv_tensors.KeyPoints):
         ratio = torch.tensor([size[1] / old[1], size[0] / old[0]]).repeat(value.shape[-1] // 2)
