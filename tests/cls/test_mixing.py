@@ -138,11 +138,11 @@ def test_configs_build_them_and_refuse_what_is_none() -> None:
     config = mixing_configs.BatchMix(choices=(mixing_configs.Mixup(), mixing_configs.CutMix()), weights=(1.0, 2.0))
     assert config.build().batches is True
     flip = plugins().lookup("transform", "horizontal_flip")()
-    with pytest.raises(ConfigError, match="^augment: batch_mix: horizontalflip changes single images; put it beside"):
+    with pytest.raises(ConfigError, match=r"^augment: batch_mix: horizontalflip changes single images; put it beside"):
         mixing_configs.BatchMix(choices=(flip,)).build()
-    with pytest.raises(ValueError, match="^weights: 1 of them for 2 choices$"):
+    with pytest.raises(ValueError, match=r"^weights: 1 of them for 2 choices$"):
         mixing_configs.BatchMix(choices=(mixing_configs.Mixup(), mixing_configs.CutMix()), weights=(1.0,))
-    with pytest.raises(ValueError, match="^choices: is an empty list; expected at least one way to mix$"):
+    with pytest.raises(ValueError, match=r"^choices: is an empty list; expected at least one way to mix$"):
         mixing_configs.BatchMix(choices=())
     with pytest.raises(ValueError, match=r"^scale: the first must not be larger than the second, got \[0.8, 0.1\]$"):
         mixing_configs.ResizeMix(scale=(0.8, 0.1))

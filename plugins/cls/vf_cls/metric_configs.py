@@ -67,7 +67,7 @@ class PrecisionRecall:
 
 @vf.config
 class MultiLabel:
-    """Of images with any number of labels: mAP; precision, recall and F1 of classes (CP, CR, CF1) and overall (OP …)."""
+    """Of any number of labels an image: mAP; precision, recall, F1 over classes (CP CR CF1) and overall (OP OR OF1)."""
 
     threshold: float = vf.field(
         default=0.5, help="probability from which on a class is said to be there", validator=vf.within(0, 1)

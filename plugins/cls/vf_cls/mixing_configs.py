@@ -98,6 +98,7 @@ class BatchMix:
         for config, one in zip(self.choices, built, strict=True):
             if not getattr(one, "batches", False):
                 raise ConfigError(
-                    f"augment: batch_mix: {type(config).__name__.lower()} changes single images; put it beside batch_mix"
+                    f"augment: batch_mix: {type(config).__name__.lower()} changes single images; put it "
+                    "beside batch_mix"
                 )
         return BatchMix(built, weights=self.weights or (1.0,) * len(built), p=self.p)

@@ -5,6 +5,7 @@ Bins are as wide as each other, from 0 to 1; a bin holds its lower edge, the las
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,7 +68,7 @@ class Calibration:
     def table(self) -> Sequence[tuple[str, float | None]]:
         """Of each bin: how much more often it is right than it says."""
         edges = [0.0, *self._edges.tolist(), 1.0]
-        names = [f"right - said, {low:.2f} to {high:.2f}" for low, high in zip(edges, edges[1:], strict=False)]
+        names = [f"right - said, {low:.2f} to {high:.2f}" for low, high in itertools.pairwise(edges)]
         return list(zip(names, self._gaps(), strict=True))
 
     def _gaps(self) -> list[float | None]:

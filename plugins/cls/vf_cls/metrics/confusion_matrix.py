@@ -95,7 +95,7 @@ class ConfusionMatrix(Pairs):
         margin: int,
         cell: int,
         font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-        shares: np.ndarray,  # type: ignore[type-arg]
+        shares: np.ndarray,
     ) -> None:
         for there, said in np.argwhere(self.matrix).tolist():
             place = (margin + said * cell + cell / 2, margin + there * cell + cell / 2)

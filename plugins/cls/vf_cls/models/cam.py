@@ -52,13 +52,16 @@ def grad_cam(model: Classifier, images: Tensor) -> Tensor:
         features, grad = (_as_map(tensor.detach().float(), size) for tensor in (features, grad))
         if (grad.abs().amax(1) > 0).any(0).all():
             return _weighed(features, grad, size).cpu()
-    raise ConfigError(f"--cam: {type(model.net).__name__} has no features that lie on the image")
+    if not kept:
+        raise ConfigError(f"--cam: {type(model.net).__name__} has no features that lie on the image")
+    return images.new_zeros(len(images), *size, device="cpu")  # nothing speaks for anything: a head that is new
 
 
 def _weighed(features: Tensor, grad: Tensor, size: tuple[int, int]) -> Tensor:
     heat = (grad.mean((2, 3), keepdim=True) * features).sum(1, keepdim=True).relu()
     heat = F.interpolate(heat, size, mode="bilinear", align_corners=False)[:, 0]
-    return heat / heat.amax((1, 2), keepdim=True).clamp(min=torch.finfo(heat.dtype).tiny)
+    largest = heat.amax((1, 2), keepdim=True)
+    return torch.where(largest > 0, heat / largest, 0.0)
 
 
 def _lies_on(output: Tensor, size: tuple[int, int], module: nn.Module) -> bool:
@@ -100,4 +103,5 @@ def _as_map(tensor: Tensor, size: tuple[int, int]) -> Tensor:
         return tensor if _channels_first(tensor, size) else tensor.permute(0, 3, 1, 2)
     cells = _grid(tensor.shape[1], size)
     assert cells is not None
-    return tensor[:, -cells[0] * cells[1] :].transpose(1, 2).unflatten(2, cells)
+    patches = tensor[:, -cells[0] * cells[1] :].transpose(1, 2)
+    return patches.reshape(*patches.shape[:2], *cells)

@@ -69,7 +69,8 @@ class Distilled(nn.Module):
         """Return how far logits [B,C] are from the log probabilities, up to a constant for each row, of the teacher."""
         loss, heat = self.student.loss, self._temperature
         if self._kind == "hard":
-            return loss(logits, F.one_hot(taught.argmax(1), taught.shape[1]).to(logits.dtype))
+            hard: Tensor = loss(logits, F.one_hot(taught.argmax(1), taught.shape[1]).to(logits.dtype))
+            return hard
         if loss.sigmoid:
             return F.binary_cross_entropy_with_logits(logits / heat, (taught / heat).sigmoid()) * heat**2
         ours, theirs = F.log_softmax(logits / heat, 1), F.log_softmax(taught / heat, 1)

@@ -51,8 +51,8 @@ class CenterCrop(nn.Module):
         self.size, self.short, self.squash, self.bgr = size, short or min(size), squash, bgr
         self.interpolation = InterpolationMode(interpolation)
         self.pad_value = round(sum(mean) / len(mean))
-        self.register_buffer("mean", torch.tensor(tuple(mean)).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(tuple(std)).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(tuple(mean), dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(tuple(std), dtype=torch.float32).view(1, 3, 1, 1))
 
     def fit(self, sample: Sample, *, with_target: bool) -> Sample:
         """Resize and cut one uint8 sample; its labels hold for what is left."""

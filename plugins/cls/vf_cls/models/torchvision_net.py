@@ -8,6 +8,7 @@ from typing import Any
 
 import torchvision
 from torch import nn
+from torchvision.ops import StochasticDepth
 
 from vf.errors import ConfigError, did_you_mean
 from vf_cls.models.fitting import refuse_size
@@ -46,20 +47,29 @@ def make(
         keys[key] = _square(arch, size) if key == "image_size" else size
     if drop is not None:
         keys["dropout"] = drop
-    if drop_path is not None:
-        keys["stochastic_depth_prob"] = drop_path
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of two nets, about how they start
             net: nn.Module = torchvision.models.get_model(arch, weights=None, num_classes=num_classes, **keys)
     except TypeError:
-        asked = " and ".join(k for k, v in (("drop", drop), ("drop_path", drop_path)) if v is not None)
-        raise ConfigError(f"model.{asked}: torchvision's {arch} has none; leave it out, or take timm's net") from None
+        raise ConfigError(f"model.drop: torchvision's {arch} has none; leave it out, or take timm's net") from None
     except (ValueError, RuntimeError, AssertionError) as error:  # of a size that its patches do not divide
         said = " ".join(str(error).split())[:160].rstrip(".!")
         raise ConfigError(f"model.input.size: {arch}: {said}; choose another size") from None
+    if drop_path is not None:
+        _leave_out(arch, net, drop_path)
     refuse_size(arch, net, size)
     return net
+
+
+def _leave_out(arch: str, net: nn.Module, largest: float) -> None:
+    """Set how often blocks are left out: rising from the first to the last as torchvision has it."""
+    blocks = [module for module in net.modules() if isinstance(module, StochasticDepth)]
+    before = max((block.p for block in blocks), default=0.0)
+    if not before:
+        raise ConfigError(f"model.drop_path: torchvision's {arch} has none; leave it out, or take timm's net")
+    for block in blocks:
+        block.p *= largest / before
 
 
 def sized_by(arch: str) -> str | None:
