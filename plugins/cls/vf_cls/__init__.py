@@ -7,7 +7,15 @@ from pathlib import Path
 
 from vf import hookimpl
 from vf.protocols import DatasetConfig, DownloadConfig, MetricConfig, ModelConfig, TransformConfig, WriterConfig
-from vf_cls import data_configs, download_configs, metric_configs, mixing_configs, model_configs, writer_configs
+from vf_cls import (
+    data_configs,
+    download_configs,
+    metric_configs,
+    mixing_configs,
+    model_configs,
+    transform_configs,
+    writer_configs,
+)
 
 VF_API = 1
 VF_TASK = "cls"
@@ -41,8 +49,15 @@ def vf_datasets() -> Mapping[str, type[DatasetConfig]]:
 
 @hookimpl
 def vf_transforms() -> Mapping[str, type[TransformConfig]]:
-    """What mixes the images of a batch, on the device."""
+    """What mixes the images of a batch, on the device, and what torchvision has for images alone or not at all."""
     return {
+        "rand_augment": transform_configs.RandAugment,
+        "auto_augment": transform_configs.AutoAugment,
+        "trivial_augment": transform_configs.TrivialAugment,
+        "aug_mix": transform_configs.AugMix,
+        "three_augment": transform_configs.ThreeAugment,
+        "lighting": transform_configs.Lighting,
+        "random_erasing": transform_configs.RandomErasing,
         "mixup": mixing_configs.Mixup,
         "cutmix": mixing_configs.CutMix,
         "resize_mix": mixing_configs.ResizeMix,

@@ -1,0 +1,1 @@
+"""Transforms of classification that torchvision has not, or has in another form."""
