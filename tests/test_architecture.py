@@ -36,6 +36,7 @@ TORCH_FREE = [
     "resizing",
     "transform_configs",
     "wrapper_configs",
+    "decoded_configs",
     "color_configs",
     "runs",
     "launch",

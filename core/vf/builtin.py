@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vf import backbones
+from vf import backbones, decoded_configs
 from vf import builtin_configs as configs
 from vf import color_configs as colors
 from vf import transform_configs as moves
@@ -31,6 +31,7 @@ def vf_backbones() -> Mapping[str, type[BackboneConfig]]:
 def vf_datasets() -> Mapping[str, type[DatasetConfig]]:
     """Data sets that are made of other data sets."""
     return {
+        "decoded": decoded_configs.Decoded,
         "repeat": wrappers.Repeat,
         "concat": wrappers.Concat,
         "class_balanced": wrappers.ClassBalanced,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import vf
 from vf.protocols import Split
-from vf_seg.layout_configs import ADE20K, Camvid, Cityscapes, CocoStuff, Folders, LoveDA, Potsdam, Voc12
+from vf_seg.folder_configs import Folders
+from vf_seg.layout_configs import ADE20K, Camvid, Cityscapes, CocoStuff, LoveDA, Potsdam, Voc12
 
 if TYPE_CHECKING:
     from vf.protocols import Dataset, Results

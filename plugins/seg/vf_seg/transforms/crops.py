@@ -57,8 +57,10 @@ def _resized(pixels: NDArray[Any], size: Size, interpolation: int) -> NDArray[An
 
 def fills(values: NDArray[Any], most: float) -> bool:
     """Whether one class has ``most`` of the pixels that are not ignored, or more, or all of them."""
-    counts = np.bincount(values.reshape(-1), minlength=IGNORE + 1)
-    counts[IGNORE] = 0
+    plain = values.dtype == np.uint8  # OpenCV takes a fifth of the time
+    counts = cv2.calcHist([values], [0], None, [256], [0, 256]) if plain else np.bincount(values.reshape(-1))
+    counts = counts.reshape(-1)[: IGNORE + 1]
+    counts[IGNORE:] = 0
     total, present = int(counts.sum()), int((counts > 0).sum())
     return present < 2 or int(counts.max()) >= most * total
 
