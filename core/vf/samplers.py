@@ -22,7 +22,7 @@ class Sampler:
     @staticmethod
     def choices() -> Mapping[str, type[Any]]:
         """Name -> config class."""
-        return {"shuffle": Shuffle, "aspect_ratio": AspectRatio, "class_aware": ClassAware}
+        return {"shuffle": Shuffle, "aspect_ratio": AspectRatio, "class_aware": ClassAware, "repeated": Repeated}
 
     def build(self, dataset: Dataset, *, batch_size: int, seed: int) -> Order:
         """Make the order for a data set; images are not decoded.
@@ -78,6 +78,18 @@ class ClassAware(Sampler):
         if not images:
             raise DataError("loader.sampler: class_aware: the training data have no object; expected at least one")
         return Order_([images[label] for label in sorted(images)], seed=seed)
+
+
+@config
+class Repeated(Sampler):
+    """Each sample several times in a row, augmented anew (repeated augmentation); an epoch is as long as before."""
+
+    times: int = field(default=3, help="how often a sample comes in a row", validator=positive())
+
+    def build(self, dataset: Dataset, *, batch_size: int, seed: int) -> Order:
+        from vf.data.orders import Repeated as Order_
+
+        return Order_(len(dataset), times=self.times, seed=seed)
 
 
 def _fact(dataset: Dataset, method: str, name: str, what: str) -> Any:

@@ -188,8 +188,8 @@ def test_erasing_with_several_rectangles_and_with_a_probability() -> None:
     [
         (
             "rand_augment",
-            {"operations": ("rotat",)},
-            f"unknown operation 'rotat'; did you mean 'rotate'?; known: {', '.join(OPERATIONS)}",
+            {"operations": ("equalise",)},
+            f"unknown operation 'equalise'; did you mean 'equalize'?; known: {', '.join(OPERATIONS)}",
         ),
         ("rand_augment", {"operations": ()}, "must be a list of operations, got ()"),
         ("rand_augment", {"std": -1.0}, "must be >= 0, or .inf, got -1.0"),

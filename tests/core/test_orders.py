@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from vf.data.orders import AspectRatio, ClassAware, Order, Shuffled
+from vf.data.orders import AspectRatio, ClassAware, Order, Repeated, Shuffled
 from vf.data.sampler import Draw, TrainSampler
 from vf.errors import ConfigError, DataError
 from vf.samplers import AspectRatio as AspectRatioConfig
 from vf.samplers import ClassAware as ClassAwareConfig
+from vf.samplers import Repeated as RepeatedConfig
 from vf.samplers import Shuffle
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -34,18 +35,22 @@ def by_class() -> Order:
     return ClassAware(CLASSES, seed=1)
 
 
+def repeated() -> Order:
+    return Repeated(37, times=3, seed=1)
+
+
 def draws(order: Order, **changes: int) -> list[list[Draw]]:
     options: dict[str, Any] = {"num_samples": 37, "batch_size": 4, "steps": 40, "seed": 1} | changes
     return list(TrainSampler(**options, order=order))
 
 
-@pytest.mark.parametrize("make", [shuffled, by_ratio, by_class])
+@pytest.mark.parametrize("make", [shuffled, by_ratio, by_class, repeated])
 @pytest.mark.parametrize("start", [0, 1, 2, 3, 11, 12, 13, 39])
 def test_resume_at_any_step_goes_on_the_same(make: Any, start: int) -> None:
     assert draws(make(), start=start) == draws(make())[start:]
 
 
-@pytest.mark.parametrize("make", [shuffled, by_ratio, by_class])
+@pytest.mark.parametrize("make", [shuffled, by_ratio, by_class, repeated])
 def test_ranks_and_passes_cut_each_global_batch(make: Any) -> None:
     ranks = [draws(make(), world=2, rank=rank, accumulate=2) for rank in range(2)]
     for step, batch in enumerate(draws(make())):
@@ -53,7 +58,7 @@ def test_ranks_and_passes_cut_each_global_batch(make: Any) -> None:
         assert list(itertools.chain(*parts)) == batch
 
 
-@pytest.mark.parametrize("make", [shuffled, by_ratio, by_class])
+@pytest.mark.parametrize("make", [shuffled, by_ratio, by_class, repeated])
 def test_positions_may_be_asked_for_in_any_order(make: Any) -> None:
     order = make()
     straight = [make()(position) for position in range(100)]
@@ -61,7 +66,7 @@ def test_positions_may_be_asked_for_in_any_order(make: Any) -> None:
     assert order(10_000_000) == make()(10_000_000)
 
 
-@pytest.mark.parametrize("make", [shuffled, by_ratio, by_class])
+@pytest.mark.parametrize("make", [shuffled, by_ratio, by_class, repeated])
 def test_no_draw_looks_like_another(make: Any) -> None:
     order = make()
     seen = Counter(order(position) for position in range(2000))
@@ -74,6 +79,19 @@ def test_every_sample_comes_once_in_each_epoch(make: Any) -> None:
     window = 3 * 4
     whole = [order(position) for position in range(37 * window)]  # ends with an epoch and with a window
     assert sorted(whole) == [(epoch, index) for epoch in range(window) for index in range(37)]
+
+
+def test_each_sample_comes_in_a_row_augmented_anew_and_an_epoch_is_as_long_as_before() -> None:
+    order = repeated()
+    for epoch in range(3):
+        whole = [order(37 * epoch + place) for place in range(37)]
+        indices = [index for _, index in whole]
+        assert sorted(Counter(indices).values()) == [1, *[3] * 12]
+        assert indices == [index for index in dict.fromkeys(indices) for _ in range(3)][:37]
+        assert list(dict.fromkeys(indices)) == [Shuffled(37, seed=1)(37 * epoch + k)[1] for k in range(13)]
+        assert [copy - 3 * epoch for copy, _ in whole] == [place % 3 for place in range(37)]
+    once = Repeated(37, times=1, seed=1)
+    assert [once(position) for position in range(100)] == [shuffled()(position) for position in range(100)]
 
 
 def test_a_window_holds_the_samples_of_the_shuffled_order_sorted_into_batches() -> None:
@@ -159,6 +177,7 @@ def test_configs_ask_the_data_set() -> None:
     expected = AspectRatio(SIZES[:10], batch_size=4, window=3, seed=1)
     assert AspectRatioConfig(window=3).build(Told(), **keys)(17) == expected(17)
     assert Shuffle().build(Silent(), **keys)(17) == Shuffled(10, seed=1)(17)
+    assert RepeatedConfig().build(Silent(), **keys)(17) == Repeated(10, times=3, seed=1)(17)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,29 @@ class Shuffled:
         return epoch, self._orders[epoch][place]
 
 
+class Repeated:
+    """The shuffled order with each sample several times in a row, augmented anew each time (arXiv 1902.05509).
+
+    An epoch is as long as before: with 3 times, a third of the samples come in it, drawn anew for each epoch.
+
+    Args:
+        num_samples: of the data set.
+        times: how often a sample comes in a row; at the end of an epoch, what is left.
+        seed: of the training.
+    """
+
+    def __init__(self, num_samples: int, *, times: int, seed: int) -> None:
+        self._num_samples = num_samples
+        self._times = times
+        self._orders = Permutations(num_samples, seed)
+
+    def __call__(self, position: int) -> tuple[int, int]:
+        """Return a number that is another one for each copy and each epoch, and index."""
+        epoch, place = divmod(position, self._num_samples)
+        which, copy = divmod(place, self._times)
+        return epoch * self._times + copy, self._orders[epoch][which]
+
+
 class AspectRatio:
     """The shuffled order, with batches of images of alike shape: less padding, and pads of one orientation.
 
