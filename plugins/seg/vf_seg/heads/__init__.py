@@ -1,0 +1,1 @@
+"""What makes logits of levels."""

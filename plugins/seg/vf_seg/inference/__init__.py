@@ -1,0 +1,1 @@
+"""How images become class maps: windows, rows of logits, several views."""

@@ -1,0 +1,1 @@
+"""Whole networks, and bodies that core has not."""
