@@ -64,7 +64,8 @@ class OCRHead(Head):
         key = self.key(summaries).flatten(2).transpose(1, 2)  # [B,C,D]
         value = self.value(summaries).flatten(2).transpose(1, 2)
         seen = F.scaled_dot_product_attention(query, key, value)
-        return seen.transpose(1, 2).unflatten(2, pixels.shape[-2:])
+        out: Tensor = seen.transpose(1, 2).unflatten(2, pixels.shape[-2:])
+        return out
 
 
 def _summaries(pixels: Tensor, regions: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -43,12 +43,13 @@ class TTA(nn.Module):
 
     def forward(self, batch: Batch) -> list[Prediction]:
         """Predict a batch that ``preprocess`` fitted."""
-        return self.model.predictions(batch, self._views)
+        found: list[Prediction] = self.model.predictions(batch, self._views)
+        return found
 
 
 def _scaled(preprocess: nn.Module, scale: float) -> tuple[nn.Module, float]:
     """Return image rules for a scale, and the scale of what they give: 1 where they leave images as they are."""
-    changed = copy.deepcopy(preprocess)
+    changed: Any = copy.deepcopy(preprocess)
     short, long = getattr(changed, "short", None), getattr(changed, "long", None)
     if not isinstance(short, int) or not isinstance(long, int) or getattr(changed, "whole", False):
         return changed, 1.0

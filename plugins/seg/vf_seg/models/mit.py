@@ -97,7 +97,8 @@ class MiT(Backbone):
 
 def as_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
     """Return tokens [B,N,D] as a map [B,D,h,w]."""
-    return tokens.transpose(1, 2).unflatten(2, size)
+    out: Tensor = tokens.transpose(1, 2).unflatten(2, size)
+    return out
 
 
 class _Patches(nn.Module):

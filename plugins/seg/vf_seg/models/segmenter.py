@@ -73,14 +73,17 @@ class Segmenter(nn.Module):
         self.aux = nn.ModuleList(module for module, _ in aux)
         self._aux_weights = tuple(weight for _, weight in aux)
         self._side_weight, self._inference, self._classes = side_weight, inference, classes
-        if hasattr(backbone, "num_layers"):  # what comes after the body is one layer more
-            self.num_layers, self.layer_id = int(backbone.num_layers) + 1, self._layer_id
+        self.num_layers: int | None = None
+        body: Any = backbone
+        if hasattr(body, "num_layers"):  # what comes after the body is one layer more
+            self.num_layers = int(body.num_layers) + 1
 
-    def _layer_id(self, name: str) -> int:
+    def layer_id(self, name: str) -> int:
         """Return the number of a parameter's layer, for ``train.optimizer.layer_decay``."""
         body: Any = self.backbone
-        inside = name.startswith("backbone.")
-        return int(body.layer_id(name.removeprefix("backbone."))) if inside else self.num_layers
+        if not name.startswith("backbone."):
+            return int(self.num_layers or 0)
+        return int(body.layer_id(name.removeprefix("backbone.")))
 
     def load_pretrained(self, tell: Callable[[str], None]) -> None:
         """Let the backbone load what it starts from."""
