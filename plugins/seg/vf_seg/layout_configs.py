@@ -268,8 +268,9 @@ class LoveDA(Maps):
     def sniff(cls, path: str) -> Mapping[str, Any] | None:
         """A folder images_png in Train/Urban, Train/Rural or those of the other splits."""
         root = opened(path)
-        places = [f"{split}/{scene}/images_png" for split in ("Train", "Val", "Test") for scene in ("Urban", "Rural")]
-        return {"path": path} if root and any(root.has_folder(place) for place in places) else None
+        splits = [root.within(name) for name in ("Train", "Val", "Test") if root.has_folder(name)] if root else []
+        scenes = [f"{scene}/images_png" for scene in ("Urban", "Rural")]
+        return {"path": path} if any(split.has_folder(scene) for split in splits for scene in scenes) else None
 
 
 @vf.config

@@ -212,9 +212,10 @@ def loveda(root: Storage, *, scenes: Sequence[str]) -> Source:
     found = Found()
     for split in SPLITS:
         base = next((b for b in ALSO[split] if root.has_folder(b)), "")
+        whole = root.within(base) if base else root
         parts: dict[str, Pairs] = {}
-        for scene in (s for s in scenes if base and root.has_folder(f"{base}/{s}/images_png")):
-            place = root.within(f"{base}/{scene}")
+        for scene in (s for s in scenes if base and whole.has_folder(f"{s}/images_png")):
+            place = whole.within(scene)
             maps = place.within("masks_png") if place.has_folder("masks_png") else None
             parts[scene], said = pair(split, place.within("images_png"), maps, rule, naming=EVERY)
             found.notes += [note for note in said if note not in found.notes]
