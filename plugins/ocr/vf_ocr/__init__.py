@@ -6,9 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vf import hookimpl
+from vf.protocols import DatasetConfig
+from vf_ocr import generated_configs
 
 VF_API = 1
 VF_TASK = "ocr"
+
+
+@hookimpl
+def vf_datasets() -> Mapping[str, type[DatasetConfig]]:
+    """Generated words and pages."""
+    return {
+        "words": generated_configs.Words,
+        "pages": generated_configs.Pages,
+    }
 
 
 @hookimpl

@@ -1,0 +1,1 @@
+"""Text that is drawn, not photographed."""
