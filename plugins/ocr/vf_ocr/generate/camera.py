@@ -25,9 +25,9 @@ def photograph(image: Pixels, rng: np.random.Generator, *, difficulty: float, he
         image = _coarse(image, float(rng.uniform(1.0, 1 + height / 22)))
     if drawn[2] < 0.5 * difficulty:
         sigma = float(rng.uniform(0.3, 0.35 + height / 40))
-        image = cv2.GaussianBlur(image, (0, 0), sigma)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
     elif drawn[2] > 1 - 0.15 * difficulty:
-        image = cv2.filter2D(image, -1, _motion(rng, max(3, round(height / 7))))
+        image = np.asarray(cv2.filter2D(image, -1, _motion(rng, max(3, round(height / 7)))), np.float32)
     if drawn[3] < 0.2 + 0.5 * difficulty:
         noise = rng.standard_normal(image.shape[:2] if drawn[4] < 0.6 else image.shape, dtype=np.float32)
         image += (noise if noise.ndim == 3 else noise[..., None]) * np.float32(rng.uniform(1, 2 + 16 * difficulty))
@@ -62,7 +62,7 @@ def _motion(rng: np.random.Generator, length: int) -> NDArray[np.float32]:
     middle = side // 2
     first, second = (np.round(middle + sign * reach).astype(int).tolist() for sign in (-1, 1))
     cv2.line(kernel, first, second, 1.0)
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def _jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:

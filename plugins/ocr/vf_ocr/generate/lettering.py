@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import cv2
 import numpy as np
@@ -77,7 +79,8 @@ def _weighted(canvas: Coverage, weight: int) -> Coverage:
     return np.asarray(thin if thin.max(initial=0) > 128 else canvas, np.uint8)
 
 
-def _bent(canvas: Coverage, slant: float, bend: float) -> Coverage:
+def _bent(given: Coverage, slant: float, bend: float) -> Coverage:
+    canvas: Any = given
     height, width = canvas.shape
     if bend:
         arc = bend * height * (1 - ((np.arange(width, dtype=np.float32) - width / 2) / (width / 2)) ** 2)

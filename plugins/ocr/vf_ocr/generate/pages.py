@@ -190,13 +190,13 @@ def _place(
         room = page_size - (high - low) - 4
         if (room < 0).any():
             continue
-        corners += 2 + rng.random(2) * room - low
+        corners = corners + (2 + rng.random(2) * room - low)
         spread = corners + 0.35 * tall * np.sign(corners - corners.mean(0))
         wanted = np.zeros_like(taken)
         cv2.fillConvexPoly(wanted, np.round(spread / _COARSE).astype(np.int32), 1)
         if not (wanted & taken).any():
             taken |= wanted
-            return corners.astype(np.float32)
+            return np.asarray(corners, np.float32)
     return None
 
 
@@ -206,14 +206,14 @@ def draw_block(
     """Paint a block into its place; return the corners [N,4,2] of its words."""
     height, width = block.coverage.shape
     flat = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
-    matrix = cv2.getPerspectiveTransform(flat, corners)
+    matrix = np.asarray(cv2.getPerspectiveTransform(flat, corners), np.float64)
     low = np.maximum(0, np.floor(corners.min(0)).astype(int) - 3)
     high = np.minimum(image.shape[1::-1], np.ceil(corners.max(0)).astype(int) + 3)
     shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1]], np.float64)
     part = image[low[1] : high[1], low[0] : high[0]]
     warped = cv2.warpPerspective(block.coverage, shift @ matrix, part.shape[1::-1], flags=_interpolation(block, tall))
     inked = (warped > 127).astype(np.uint8)
-    under, spread = (v[:3, 0] for v in cv2.meanStdDev(part, mask=inked))
+    under, spread = (np.asarray(v[:3, 0], np.float64) for v in cv2.meanStdDev(part, mask=inked))
     if rng.random() < (0.9 if spread.max() > 40 else 0.25):  # over an edge of two colours no ink can be seen
         _plate(image, matrix, (width, height), rng, pad=float(rng.uniform(0.05, 0.3)) * _CAPITALS * block.size)
         under = np.array(cv2.mean(part, inked)[:3])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import cv2
 import numpy as np
@@ -37,7 +39,7 @@ def random_colour(rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw a colour: greys and muted ones as often as bright ones."""
     colour = rng.uniform(0, 255, 3)
     grey = colour.mean()
-    return grey + (colour - grey) * rng.uniform(0, 1.2) ** 1.5
+    return np.asarray(grey + (colour - grey) * rng.uniform(0, 1.2) ** 1.5, np.float64)
 
 
 def contrasting(rng: np.random.Generator, ground: NDArray[np.float64], least: float) -> NDArray[np.float64]:
@@ -96,14 +98,14 @@ def paint(ground: Pixels, coverage: NDArray[np.uint8], ink: Ink, rng: np.random.
     _lay(ground, coverage, colour, ink.opacity)
 
 
-def _lay(ground: Pixels, coverage: NDArray[np.uint8], colour: NDArray[np.float64], opacity: float) -> None:
+def _lay(ground: Pixels, coverage: NDArray[Any], colour: NDArray[np.float64], opacity: float) -> None:
     alpha = (coverage * np.float32(opacity / 255))[..., None]
     ground += alpha * (colour.astype(np.float32) - ground)
 
 
 def _worn(coverage: NDArray[np.uint8], part: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     height, width = coverage.shape
-    spots = rng.random((height // 3 + 2, width // 3 + 2), dtype=np.float32)
-    spots = cv2.resize(spots, (width, height), interpolation=cv2.INTER_LINEAR)
+    coarse = rng.random((height // 3 + 2, width // 3 + 2), dtype=np.float32)
+    spots = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     keep = np.clip((spots - part * 0.6) * 8, 0, 1)
     return np.asarray(coverage * keep, np.uint8)
