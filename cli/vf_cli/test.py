@@ -18,6 +18,9 @@ from vf_cli.options import DEVICE, SET, given, places_of, processes
 @click.option("--split", type=click.Choice(SPLITS), help="Default: test where it has labels, else val.")
 @SET
 @click.option("--out", metavar="FILE", help="Keep the predictions: a .json or .parquet, see --predictions.")
+@click.option(
+    "--out-item", type=click.Choice(["pred", "metrics"]), help="What --out keeps; metrics: the numbers, as .json."
+)
 @click.option("--predictions", metavar="FILE", help="Measure what --out kept; no model runs, and no RUN is needed.")
 @click.option("--out-prefix", metavar="P", help="Write results as the data set's server takes them: P.bbox.json …")
 @click.option("--format-only", is_flag=True, help="Write them, measure nothing.")
@@ -26,6 +29,7 @@ from vf_cli.options import DEVICE, SET, given, places_of, processes
 @click.option("--wait-time", type=click.FloatRange(min=0), help="Seconds that a window stays; 0: until a key.")
 @click.option("--show-score-thr", type=click.FloatRange(0, 1), help="Smallest score drawn.  [default: 0.3]")
 @click.option("--interval", type=click.IntRange(min=1), metavar="N", help="Draw every N-th image.  [default: 1]")
+@click.option("--cam", is_flag=True, default=None, help="Draw what of an image speaks for the answer (Grad-CAM) too.")
 @click.option(
     "--tta",
     metavar="[SCALES]",
@@ -62,12 +66,14 @@ def _refuse_strays(flags: dict[str, Any], places: dict[str, Any]) -> None:
         ("wait_time", flags["show"], "--show"),
         ("show_score_thr", shown, "--show-dir or --show"),
         ("interval", shown, "--show-dir or --show"),
+        ("cam", shown, "--show-dir or --show"),
+        ("out_item", flags["out"], "--out"),
         ("tta_flip", flags["tta"], "--tta"),
         ("tta_merge", flags["tta"], "--tta"),
     ):
         if flags[key] is not None and not fits:
             raise ConfigError(f"--{key.replace('_', '-')}: belongs to {needed}")
-    stray = [*places, *(key for key in ("device", "tta") if flags[key])]
+    stray = [*places, *(key for key in ("device", "tta", "cam") if flags[key])]
     if flags["predictions"] and stray:
         names = ", ".join("--" + key.replace("_", "-") for key in stray)
         raise ConfigError(f"--predictions: no model runs; leave out {names}")

@@ -90,6 +90,8 @@ class Measurement:
     """How what is found becomes one; empty: the model's own way."""
     out: str = ""
     """File for the predictions, .json or .parquet."""
+    out_item: Literal["pred", "metrics"] = "pred"
+    """What goes into it: predictions, or the numbers alone."""
     out_prefix: str = ""
     """Beginning of the files for the data set's server or tools."""
     format_only: bool = False
@@ -101,11 +103,15 @@ class Measurement:
     show_score_thr: float = 0.3
     interval: int = 1
     """Every so many images are drawn."""
+    cam: bool = False
+    """Draw what of an image speaks for the answer, too."""
     as_json: bool = False
 
     def __attrs_post_init__(self) -> None:
         if not self.checkpoint and not self.predictions:
             raise ConfigError("say what to test: a run or a checkpoint, or --predictions FILE")
+        if self.format_only and self.out_item == "metrics":
+            raise ConfigError("--out-item metrics: --format-only measures nothing; leave one of them out")
         if self.format_only and not (self.out_prefix or self.out):
             raise ConfigError(
                 "--format-only: say where: --out-prefix P for files P.bbox.json and the like, or --out FILE"
@@ -118,14 +124,40 @@ class Measurement:
     @property
     def writes(self) -> bool:
         """Whether there is anything to do on images without labels."""
-        return bool(self.out or self.out_prefix or self.show_dir or self.show)
+        kept = self.out and self.out_item == "pred"
+        return bool(kept or self.out_prefix or self.show_dir or self.show)
+
+
+@attrs.frozen(kw_only=True)
+class Inference:
+    """What ``vf run infer`` is asked for."""
+
+    checkpoint: str
+    """A run, a checkpoint or a weight file."""
+    source: str
+    """Image or folder."""
+    threshold: float = 0.3
+    """Smallest score shown."""
+    batch_size: int = 8
+    workers: int = 2
+    device: str = "auto"
+    as_json: bool = False
+    """Print the predictions, draw nothing."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return what makes the same again, for a job."""
+        return attrs.asdict(self)
+
+
+NEWEST = "newest"
+"""As a checkpoint: the newest good one of the run folder, or the beginning where there is none."""
 
 
 @attrs.frozen(kw_only=True)
 class Job:
     """One action on one resolved recipe."""
 
-    action: Literal["train", "dry_run", "test"]
+    action: Literal["train", "dry_run", "test", "infer"]
     folder: str
     """The run folder; empty: rank 0 makes it, from ``out`` and ``name``."""
     recipe: str
@@ -133,15 +165,17 @@ class Job:
     source: str = ""
     """Name or file of the recipe, for people."""
     checkpoint: str = ""
-    """Checkpoint folder to go on from; empty: from the beginning."""
+    """Checkpoint folder to go on from, or NEWEST; empty: from the beginning."""
     batches: int = 0
     """Of a dry run."""
     out: str = ""
-    """Where the user wants the run folder; empty: runs/NAME-NUMBER."""
+    """Where the user wants the folder; empty: runs/NAME-NUMBER."""
     name: str = ""
-    """For the run folder."""
+    """For the folder."""
     measurement: Mapping[str, Any] = attrs.field(factory=dict)
     """Of a test: what makes a :class:`Measurement`; the recipe is that of its checkpoint or file."""
+    inference: Mapping[str, Any] = attrs.field(factory=dict)
+    """Of an inference: what makes an :class:`Inference`."""
 
     def made(self) -> Job:
         """Return the job with its run folder made and written; RunError where it is in the way."""
@@ -154,11 +188,12 @@ class Job:
         return json.dumps(attrs.asdict(self), indent=1, ensure_ascii=False)
 
     def write(self) -> Path:
-        """Write the job into its run folder, and the recipe beside it."""
+        """Write the job into its folder, and the recipe of a training beside it."""
         folder = Path(self.folder)
-        fresh = folder / f".{RECIPE}.new"  # what names a folder a run is there whole, or not at all
-        fresh.write_text(self.recipe, encoding="utf-8")
-        fresh.replace(folder / RECIPE)
+        if self.recipe:
+            fresh = folder / f".{RECIPE}.new"  # what names a folder a run is there whole, or not at all
+            fresh.write_text(self.recipe, encoding="utf-8")
+            fresh.replace(folder / RECIPE)
         path = folder / JOB
         path.write_text(self.text(), encoding="utf-8")
         return path

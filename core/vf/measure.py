@@ -16,7 +16,10 @@ from vf.engine.evaluate import Evaluation, build_metrics, evaluate, summarise
 from vf.engine.precision import pick_device
 from vf.engine.ranks import Ranks
 from vf.errors import ConfigError, DataError, listed
+from vf.explained import explainer
 from vf.launch import Measurement
+from vf.metric_extras import look_first, save_pictures
+from vf.numbers_file import write_numbers
 from vf.outputs import Outputs, Tested, check
 from vf.predict import Predictor
 from vf.prediction_files import Saved, open_saved
@@ -56,7 +59,9 @@ def measure(asked: Measurement, console: Console, ranks: Ranks | None = None) ->
     console.say(f"test  {tested.model} on {len(tested.dataset)} images of split {tested.split!r}")
     batches = split_batches(tested.dataset, predictor.preprocess, predictor.resolved, predictor.device.type, ranks)
     metrics = _metrics(asked, tested, recipe)
-    with Outputs(asked, tested, ranks) as outputs:
+    explain = explainer(predictor) if asked.cam else None
+    look_first(metrics, predictor, ranks, console)
+    with Outputs(asked, tested, ranks, explain=explain) as outputs:
         result = evaluate(
             predictor.model,
             batches,
@@ -68,7 +73,7 @@ def measure(asked: Measurement, console: Console, ranks: Ranks | None = None) ->
             ranks=ranks,
             see=outputs.see,
         )
-        for line in outputs.finish():
+        for line in [*outputs.finish(), *ranks.from_first(lambda: save_pictures(metrics, asked.show_dir))]:
             console.say(line)
     assert isinstance(result, Evaluation)  # nothing asks it to stop
     return _measured(asked, tested, result)
@@ -163,7 +168,7 @@ def _measure_saved(asked: Measurement, console: Console) -> Measured:
                 for each in metrics.values():
                     each.update([one.prediction for one in group], targets)
         result = summarise(metrics)
-        for line in outputs.finish():
+        for line in [*outputs.finish(), *save_pictures(metrics, asked.show_dir)]:
             console.say(line)
     return _measured(asked, tested, result)
 
@@ -239,11 +244,14 @@ def _target(dataset: Dataset, place: int, one: Predicted) -> dict[str, Any]:
 
 
 def report(measured: Measured, asked: Measurement, console: Console) -> None:
-    """Print the numbers: a table for people, or one JSON object on stdout."""
+    """Print the numbers: a table for people, or one JSON object on stdout; and keep them where that is asked for."""
     numbers = measured.evaluation.numbers
+    key = "predictions" if asked.predictions else "checkpoint"
+    facts = {key: measured.model, "split": measured.split, "images": measured.images}
+    if asked.out and asked.out_item == "metrics":
+        write_numbers(asked.out, facts, measured.evaluation)
+        console.say(f"wrote {asked.out}: the numbers")
     if asked.as_json:
-        key = "predictions" if asked.predictions else "checkpoint"
-        facts = {key: measured.model, "split": measured.split, "images": measured.images}
         Console().say(json.dumps(facts | numbers))
         return
     if not numbers:

@@ -15,12 +15,16 @@ from vf.data.sample import Batch
 from vf.engine.ranks import Ranks
 from vf.errors import DataError, RunError, VFError
 from vf.launch import Measurement
+from vf.numbers_file import check_numbers
 from vf.prediction_files import Part, check_name, merged, open_saved, parts_of, write
 from vf.predictions import Head, Restore, joined_keys
 from vf.protocols import Dataset, DatasetInfo, Predicted, Results
 from vf.shown import Shown, prepare
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vf.explained import Explain
     from vf.protocols import Prediction
 
 
@@ -55,7 +59,9 @@ def check(asked: Measurement, results: Results | None) -> None:
         DataError: the data set has no form of its own.
         SetupError: something is not installed, or there is no display.
     """
-    if asked.out:
+    if asked.out and asked.out_item == "metrics":
+        check_numbers(asked.out)
+    elif asked.out:
         check_name(asked.out, "--out")
     if asked.out_prefix and results is None:
         raise DataError(f"--out-prefix {asked.out_prefix}: the data set has no files of its own; use --out FILE")
@@ -71,16 +77,18 @@ class Outputs:
         asked: what to write.
         tested: what is measured.
         ranks: the processes.
+        explain: what of each image of a batch speaks for the answer, to be drawn too.
     """
 
-    def __init__(self, asked: Measurement, tested: Tested, ranks: Ranks) -> None:
-        self._asked, self._tested, self._ranks = asked, tested, ranks
+    def __init__(self, asked: Measurement, tested: Tested, ranks: Ranks, *, explain: Explain | None = None) -> None:
+        self._asked, self._tested, self._ranks, self._explain = asked, tested, ranks, explain
+        self._keeps = bool(asked.out) and asked.out_item == "pred"
         self._folder: Path | None = None
         self._part: Part | None = None
         self._shown = Shown(asked, tested.dataset, tested.info, labelled=tested.labelled)
 
     def __enter__(self) -> Outputs:
-        if self._asked.out or self._asked.out_prefix:
+        if self._keeps or self._asked.out_prefix:
             self._folder = Path(self._ranks.from_first(self._make_folder))
             self._part = Part(parts_of(self._folder, self._ranks.world.size)[self._ranks.world.rank])
         return self
@@ -105,17 +113,20 @@ class Outputs:
         """Take what a model said of a batch."""
         ids = batch.targets.get("image_id", (None,) * len(batch))
         sizes = batch.original.tolist()
-        for place, id_, size, image_id, prediction in zip(
-            batch.places, batch.ids, sizes, ids, predictions, strict=True
+        heats: Sequence[Tensor | None] = (None,) * len(batch)
+        if self._explain is not None and any(map(self._shown.wants, batch.places)):
+            heats = self._explain(batch)
+        for place, id_, size, image_id, prediction, heat in zip(
+            batch.places, batch.ids, sizes, ids, predictions, heats, strict=True
         ):
             size = (size[0], size[1])
-            self.take(place, Predicted(id=id_, size=size, prediction=prediction, image_id=image_id))
+            self.take(place, Predicted(id=id_, size=size, prediction=prediction, image_id=image_id), heat)
 
-    def take(self, place: int, predicted: Predicted) -> None:
-        """Take the prediction of the image at ``place`` of the split."""
+    def take(self, place: int, predicted: Predicted, heat: Tensor | None = None) -> None:
+        """Take the prediction of the image at ``place`` of the split, and what of it speaks for it [H,W]."""
         if self._part is not None:
             self._part.add(place, predicted)
-        self._shown.take(place, predicted)
+        self._shown.take(place, predicted, heat)
 
     def finish(self) -> list[str]:
         """Write everything, in order; return what to say. Every process calls it."""
@@ -140,7 +151,7 @@ class Outputs:
 
     def _write(self, head: Head) -> list[str]:
         asked, lines = self._asked, []
-        if asked.out:
+        if self._keeps:
             write(Path(asked.out), head, self._lines())
             lines.append(f"wrote {asked.out}: predictions of {head.images} images")
         if asked.out_prefix:
@@ -154,8 +165,8 @@ class Outputs:
     def _write_results(self, head: Head) -> Sequence[str]:
         results, asked = self._tested.results, self._asked
         assert results is not None
-        kept = Path(asked.out or f"{asked.out_prefix}.predictions.json")
-        if not asked.out:
+        kept = Path(asked.out if self._keeps else f"{asked.out_prefix}.predictions.json")
+        if not self._keeps:
             write(kept, head, self._lines())
         info = attrs.evolve(head.info, category_ids=ids_of(head.info, self._tested.data))
         try:
@@ -163,7 +174,7 @@ class Outputs:
         except VFError as error:
             kind, cure = type(error), f"what was predicted is in {kept}: vf run test --predictions {kept}"
             raise kind(*error.problems, cure) from None
-        if not asked.out:
+        if not self._keeps:
             kept.unlink()
         return written
 

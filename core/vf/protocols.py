@@ -306,6 +306,9 @@ class Model(Protocol):
     ConfigError where it cannot; options are its own, as the way to merge. Without the method, a model has no test-time
     augmentation (`vf.predict.Predictor.with_tta`).
 
+    A method ``explain(batch) -> list[Tensor]`` says what of each image speaks for what is predicted of it: [H,W] from 0
+    to 1 in the pixel frame of the decoded image, on the CPU. ``vf run test --cam`` draws it.
+
     ``train.optimizer.layer_decay`` works with models that also have ``num_layers: int`` and
     ``layer_id(parameter_name: str) -> int``, from 0 (patch embedding, stem) to ``num_layers`` (what comes after
     the last block, as the head): a parameter's learning rate is multiplied by
@@ -349,7 +352,12 @@ class BatchTransform(Protocol):
 
 
 class Metric(Protocol):
-    """Accumulates over batches in bounded memory, merges across processes, then computes."""
+    """Accumulates over batches in bounded memory, merges across processes, then computes.
+
+    A metric that has to see another split first says which with ``learns_from: ClassVar[Split]``, and takes its batches
+    with ``learn(predictions, targets)``, as ``update`` does; ``vf run test`` alone shows it. A method ``picture()``
+    draws what was measured: a PIL image, which ``--show-dir`` keeps.
+    """
 
     def update(self, predictions: Sequence[Prediction], targets: Sequence[Mapping[str, Any]]) -> None:
         """Take one batch. Each target is as the data set gave it (pixels of the decoded image) plus ``id``."""

@@ -10,9 +10,11 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 from PIL.Image import Image as Picture
+from torch import Tensor
 
 from vf import pictures
 from vf.errors import RunError, SetupError
+from vf.explained import laid_over
 from vf.launch import Measurement
 from vf.protocols import Dataset, DatasetInfo, Predicted
 from vf.world import find_world
@@ -66,18 +68,22 @@ class Shown:
         self.count = 0
         """Pictures drawn."""
 
-    def take(self, place: int, predicted: Predicted) -> None:
-        """Draw the image at ``place``, where it is its turn."""
-        if not (self._asked.show_dir or self._show) or place % self._asked.interval:
+    def wants(self, place: int) -> bool:
+        """Whether it is the turn of the image at ``place`` to be drawn."""
+        return bool(self._asked.show_dir or self._show) and place % self._asked.interval == 0
+
+    def take(self, place: int, predicted: Predicted, heat: Tensor | None = None) -> None:
+        """Draw the image at ``place``, where it is its turn, and with ``heat`` [H,W] a third picture."""
+        if not self.wants(place):
             return
-        picture = self._drawn(place, predicted)
+        picture = self._drawn(place, predicted, heat)
         self.count += 1
         if self._asked.show_dir:
             save(picture, Path(self._asked.show_dir) / safe_name(predicted.id))
         if self._show:
             self._show = self._in_window(picture)
 
-    def _drawn(self, place: int, predicted: Predicted) -> Picture:
+    def _drawn(self, place: int, predicted: Predicted, heat: Tensor | None) -> Picture:
         sample, info = self._dataset[place], self._info
         found = pictures.draw(
             sample.image,
@@ -86,6 +92,8 @@ class Shown:
             threshold=self._asked.show_score_thr,
             palette=info.palette,
         )
+        if heat is not None:
+            found = pictures.beside(found, laid_over(sample.image, heat).resize(found.size))
         if not self._labelled:
             return found
         return pictures.beside(pictures.draw(sample.image, sample.target, info.classes, palette=info.palette), found)

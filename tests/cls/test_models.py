@@ -335,7 +335,7 @@ def test_grad_cam_by_hand() -> None:
     assert heat[:, :16].eq(0).all()
     assert heat[:, 48:].eq(0).all()
     assert heat[4, 44] == pytest.approx(1, abs=0.01)
-    assert heat[28, 20] == 0
+    assert heat[28, 20] == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "vit_b_16", "swin_t", "timm vit", "timm convnext"])
