@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from vf.protocols import TransformConfig
 from vf.schema import at_least, config, each, field, positive, within
@@ -165,13 +165,25 @@ class ResizedCrop:
     ratio: tuple[float, float] = field(
         default=(0.75, 4 / 3), help="smallest and largest width / height of the part", validator=each(positive())
     )
+    interpolation: Literal["bilinear", "bicubic"] = field(default="bilinear", help="how pixels are read between pixels")
+    antialias: bool = field(
+        default=True, help="a pixel is the mean of all that it covers, as PIL does it; false: as OpenCV, and faster"
+    )
 
     def __attrs_post_init__(self) -> None:
         _ordered("scale", self.scale)
         _ordered("ratio", self.ratio)
 
     def build(self) -> Callable[..., Any]:
-        return _v2("RandomResizedCrop", size=list(self.size), scale=self.scale, ratio=self.ratio, sets_size=True)
+        from vf.data.crops import ResizedCrop as ResizedCrop_
+
+        return ResizedCrop_(
+            size=self.size,
+            scale=self.scale,
+            ratio=self.ratio,
+            interpolation=self.interpolation,
+            antialias=self.antialias,
+        )
 
 
 @config

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torchvision import tv_tensors
 
-from vf.data.collate import Collate
+from vf.data.collate import Collate, pad_images
 from vf.data.pipeline import Failure, Fitted
 from vf.data.sample import Batch, Sample
 from vf.errors import DataError
@@ -39,6 +40,21 @@ def test_images_lie_at_the_top_left_of_the_padding() -> None:
     assert made.images[0, 0, :4, :6].unique().tolist() == [7]
     assert made.images[0, 0, 4].unique().tolist() == [114]
     assert made.images[1, 0, :, 3:].unique().tolist() == [114]
+
+
+@pytest.mark.parametrize("sizes", [[(4, 6), (4, 6)], [(4, 6), (5, 3), (1, 1)], [(2, 2)]])
+@pytest.mark.parametrize("last", [False, True])
+def test_images_keep_their_pixels_however_they_lie_in_memory(sizes: list[tuple[int, int]], last: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes]
+    given = [image.permute(1, 2, 0).contiguous().permute(2, 0, 1) if last else image for image in images]
+    made, lengths = pad_images(given, fill=9, at_least=[(5, 4)])
+    assert made.is_contiguous()
+    assert lengths.tolist() == [list(size) for size in sizes]
+    for out, image in zip(made, images, strict=True):
+        expected = torch.full_like(out, 9)
+        expected[:, : image.shape[1], : image.shape[2]] = image
+        assert torch.equal(out, expected)
 
 
 def test_targets_are_flat_and_come_back_for_each_image() -> None:

@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from vf.data.loader import train_batches
-from vf.data.pipeline import EvalView, Failure, Fitted, TrainView, drop_empty_boxes
+from vf.data.pipeline import EvalView, Failure, Fitted, TrainView, apply_transform, drop_empty_boxes
 from vf.data.sample import Sample
 from vf.data.sampler import Draw, TrainSampler
 from vf.data.seeding import mix, seeded
@@ -77,6 +77,45 @@ def test_global_generators_are_left_alone() -> None:
     with seeded(1, 2, 3):
         torch.rand(5)
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_every_generator_is_seeded_and_put_back_also_inside_another_block() -> None:
+    def drawn() -> tuple[float, ...]:
+        return float(torch.rand(())), random.random(), float(np.random.rand()), float(np.random.randn(2)[0])
+
+    with seeded(1):
+        once = drawn()
+    with seeded(1):
+        first = drawn()
+        with seeded(2):
+            inner = drawn()
+        second = drawn()
+    with seeded(1):
+        assert drawn() == first == once
+        assert drawn() == second
+    with seeded(2):
+        assert drawn() == inner
+    np.random.seed(3)
+    expected = np.random.RandomState(3).rand(4).tolist()
+    found = [np.random.rand()]
+    with seeded(1):
+        drawn()
+    assert [*found, *np.random.rand(3)] == expected
+
+
+def test_transforms_are_handed_the_image_alone_where_nothing_moves_with_it() -> None:
+    seen: list[int] = []
+
+    class Count(v2.Transform):  # type: ignore[misc]
+        def forward(self, *inputs: Any) -> Any:
+            seen.append(len(inputs))
+            return inputs if len(inputs) > 1 else inputs[0]
+
+    sample = Boxes()[0]
+    apply_transform(Count(), sample, Boxes().__len__, final=False)  # type: ignore[arg-type]
+    plain = attrs.evolve(sample, target={"labels": torch.tensor([1, 2])})
+    assert apply_transform(Count(), plain, Boxes().__len__, final=False).target is plain.target  # type: ignore[arg-type]
+    assert seen == [2, 1]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -6,9 +6,11 @@ from collections import Counter
 from typing import Any
 
 import attrs
+import cv2
 import pytest
 import torch
 from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from vf import color_configs as colors
 from vf import transform_configs as moves
@@ -144,6 +146,33 @@ def test_boxes_that_left_the_image_go_with_their_rows() -> None:
     assert half.target["area"].tolist() == [16]
     gone = apply_transform(moves.CenterCrop(size=(10, 10)).build(), sample, blank, final=False)
     assert {key: len(value) for key, value in gone.target.items()} == {"boxes": 0, "labels": 0, "area": 0}
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_a_resized_crop_is_torchvisions(interpolation: Any) -> None:
+    pixels = torch.randint(0, 256, (3, 50, 70), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    plain = Sample(tv_tensors.Image(pixels), {"labels": torch.tensor([1])}, "")
+    boxed = Sample(tv_tensors.Image(pixels), blank(50, 70).target, "")
+    for seed in range(5):
+        keys: dict[str, Any] = {"size": (24, 30), "scale": (0.2, 0.5)}
+        reference = v2.RandomResizedCrop([24, 30], scale=(0.2, 0.5), interpolation=v2.InterpolationMode(interpolation))
+        own = moves.ResizedCrop(interpolation=interpolation, **keys).build()
+        quick = moves.ResizedCrop(interpolation=interpolation, antialias=False, **keys).build()
+        with seeded(seed):
+            expected = reference(plain.image)
+        for sample in (plain, boxed):
+            with seeded(seed):
+                assert torch.equal(apply_transform(own, sample, blank, final=False).image, expected)
+            with seeded(seed):
+                part = reference.make_params([plain.image])
+            top, left = part["top"], part["left"]
+            cut = pixels[:, top : top + part["height"], left : left + part["width"]]
+            mode = cv2.INTER_LINEAR if interpolation == "bilinear" else cv2.INTER_CUBIC
+            by_hand = cv2.resize(cut.permute(1, 2, 0).numpy(), (30, 24), interpolation=mode)
+            with seeded(seed):
+                found = apply_transform(quick, sample, blank, final=False)
+            assert torch.equal(found.image.permute(1, 2, 0), torch.from_numpy(by_hand))
+    assert own.sets_size
 
 
 @pytest.mark.parametrize(

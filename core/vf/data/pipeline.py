@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -122,7 +122,7 @@ def apply_transform(
 
 
 def _apply_torchvision(transform: v2.Transform, sample: Sample) -> Sample:
-    if getattr(transform, "image_only", False):
+    if getattr(transform, "image_only", False) or not _moves(sample.target):
         return attrs.evolve(sample, image=transform(sample.image))
     inside = getattr(transform, "stays_inside", False)
     given, masks = sample.target if inside else raised(sample.target), sample.target.get("masks")
@@ -134,6 +134,11 @@ def _apply_torchvision(transform: v2.Transform, sample: Sample) -> Sample:
     size = (int(image.shape[-2]), int(image.shape[-1]))
     target = target if inside else lowered(target, sample.target)
     return attrs.evolve(sample, image=image, target=settle(target, sample.target, size))
+
+
+def _moves(target: Mapping[str, Any]) -> bool:
+    """Whether anything in a target moves with the pixels; what torchvision does for that costs more than a flip."""
+    return any(isinstance(value, tv_tensors.TVTensor) for value in target.values())
 
 
 class EvalView(TorchDataset[Fitted | Failure]):
