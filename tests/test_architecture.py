@@ -40,6 +40,7 @@ TORCH_FREE = [
     "color_configs",
     "runs",
     "launch",
+    "launchers",
     "preflight",
     "console",
     "downloads",

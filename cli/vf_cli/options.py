@@ -17,18 +17,12 @@ def processes(command: Any) -> Any:
         ("--master-port", click.IntRange(min=1), "Free port of machine 0.  [default: $MASTER_PORT, $PORT]"),
         ("--master-addr", str, "Host of machine 0.  [default: $MASTER_ADDR]"),
         ("--node-rank", click.IntRange(min=0), "Of this machine, from 0.  [default: $NODE_RANK]"),
-        ("--nodes", click.IntRange(min=1), "Machines; type the command on each.  [default: $NNODES, else 1]"),
+        (
+            "--nodes",
+            click.IntRange(min=1),
+            "Machines; with the launcher local, type the command on each.  [default: $NNODES, else 1]",
+        ),
         ("--nproc", click.IntRange(min=1), "Processes on this machine.  [default: 1]"),
     ):
         command = click.option(name, type=kind, help=text)(command)
     return command
-
-
-def places_of(flags: dict[str, Any]) -> dict[str, Any]:
-    """Take the values of :func:`processes` out of a command's."""
-    return {key: flags.pop(key) for key in PLACES}
-
-
-def given(places: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what was not typed."""
-    return {key: value for key, value in places.items() if value is not None}

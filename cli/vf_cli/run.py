@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from vf.errors import ConfigError, VFError, listed
-from vf_cli.options import DEVICE, SET, places_of, processes
+from vf.errors import ConfigError, listed
+from vf_cli.launching import Launched, is_local, launch, launcher_of, places_of
+from vf_cli.options import DEVICE, SET, processes
 from vf_cli.test import test
 
 
@@ -30,7 +30,7 @@ FREE_IN_RESUME: tuple[str, ...] = (
 """Keys that a resumed run may change: nothing that was trained depends on them."""
 
 
-@run.command()
+@run.command(cls=Launched)
 @click.argument("recipe", required=False)
 @click.option("--task", metavar="TASK", help="Run the task's default recipe: det, seg, cls, ocr …")
 @click.option("--data", metavar="PATH", help="Train on this folder; its format is recognised.")
@@ -95,11 +95,12 @@ def train(
         out=out or "",
         name=_run_name(resolved.source),
     )
-    if _one_of_many(places):
-        sys.exit(_launch(resolved, job, places))  # rank 0 makes the folder
+    launcher = launcher_of(places, resolved.recipe.launcher)
+    if not is_local(launcher) or _one_of_many(places):
+        sys.exit(launch(launcher, job, places))  # which makes the folder, or lets rank 0 make it
     job = job.made()
     try:
-        sys.exit(_launch(resolved, job, places))
+        sys.exit(launch(launcher, job, places))
     finally:
         discard_unstarted(Path(job.folder))
 
@@ -113,7 +114,8 @@ def _one_of_many(places: dict[str, Any]) -> bool:
     from vf.launch import Nodes
     from vf.world import find_world
 
-    nodes = Nodes.of(places["nodes"], places["node_rank"], places["master_addr"] or "", places["master_port"])
+    given = (places.get("node_rank"), places.get("master_addr", ""), places.get("master_port"))
+    nodes = Nodes.of(places.get("nodes"), *given)
     return find_world().size > 1 or nodes.count > 1
 
 
@@ -188,25 +190,10 @@ def _short(folder: Path) -> str:
 
 
 def _launch(resolved: Any, job: Any, places: dict[str, Any]) -> int:
-    import attrs
-
-    from vf.plugins import plugins
-
-    local = plugins().lookup("launcher", "local")
-    launcher = resolved.recipe.launcher or local()
-    given = {key: value for key, value in places.items() if value is not None}
-    if given:
-        if not isinstance(launcher, local):
-            names = ", ".join("--" + key.replace("_", "-") for key in given)
-            raise ConfigError(
-                f"{names}: belongs to the launcher local; the recipe's is {type(launcher).__name__.lower()}"
-            )
-        launcher = attrs.evolve(launcher, **given)
-    code: int = launcher.launch(job)
-    return code
+    return launch(launcher_of(places, resolved.recipe.launcher), job, places)
 
 
-@run.command()
+@run.command(cls=Launched)
 @click.argument("checkpoint", metavar="RUN|CHECKPOINT")
 @click.argument("source", metavar="IMAGE|FOLDER")
 @click.option("--out", metavar="DIR", help="Where pictures and predictions.json go.  [default: runs/infer-NUMBER]")
@@ -215,52 +202,11 @@ def _launch(resolved: Any, job: Any, places: dict[str, Any]) -> int:
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(min=0), help="Processes that decode.")
 @DEVICE
 @click.option("--json", "as_json", is_flag=True, help="Print the predictions, one JSON line an image; draw nothing.")
-def infer(
-    checkpoint: str,
-    source: str,
-    out: str | None,
-    threshold: float,
-    batch_size: int,
-    workers: int,
-    device: str | None,
-    as_json: bool,
-) -> None:
+def infer(out: str | None, device: str | None, **flags: Any) -> None:
     """Predict an image or every image of a folder: drawn pictures and predictions.json."""
-    from vf.console import Console
-    from vf.predict import Predictor, Result, find_images
-    from vf.runs import new_run
+    places = places_of(flags)
+    from vf.launch import Inference, Job
 
-    files = find_images(source)
-    predictor = Predictor.load(checkpoint, device=device or "auto")
-    results = predictor.predict_files(files, workers=workers, batch_size=batch_size)
-    problems: list[str] = []
-    with Console(sys.stderr if as_json else sys.stdout) as console:
-        folder = None if as_json else new_run(out, "infer")
-        root = Path(source) if Path(source).is_dir() else Path(source).parent
-        written: list[dict[str, Any]] = []
-        for result in console.track(results, "infer", len(files)):
-            if not isinstance(result, Result):
-                problems += result.problems
-            elif folder is None:
-                click.echo(json.dumps(result.plain(threshold=threshold), ensure_ascii=False))
-            else:
-                written.append(result.plain(threshold=threshold))
-                _save_picture(result, folder / Path(result.id).relative_to(root), threshold)
-        if folder is not None:
-            path = folder / "predictions.json"
-            path.write_text(json.dumps(written, indent=1, ensure_ascii=False), encoding="utf-8")
-            objects = [len(w["objects"]) for w in written if "objects" in w]
-            found = f"{sum(objects)} objects on " if objects else ""
-            images = f"{len(written)} of {len(files)} images"
-            console.say(f"{found}{images}; pictures and predictions.json in {folder}")
-    if problems:
-        raise VFError(*problems)
-
-
-def _save_picture(result: Any, path: Path, threshold: float) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # a.png becomes a.png.jpg, because an a.jpg may lie beside it.
-    name = path.name if path.suffix.lower() in (".jpg", ".jpeg") else f"{path.name}.jpg"
-    result.draw(threshold=threshold).save(path.with_name(name), quality=92)
-    if "semantic" in result.prediction:
-        result.label_map().save(path.with_name(f"{path.stem}.labels.png"))
+    asked = Inference(device=device or "auto", **flags)
+    job = Job(action="infer", folder="", recipe="", out=out or "", name="infer", inference=asked.plain())
+    sys.exit(launch(launcher_of(places), job, places))

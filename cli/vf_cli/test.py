@@ -9,10 +9,11 @@ import click
 
 from vf.errors import ConfigError
 from vf.protocols import SPLITS
-from vf_cli.options import DEVICE, SET, given, places_of, processes
+from vf_cli.launching import Launched, launch, launcher_of, places_of
+from vf_cli.options import DEVICE, SET, processes
 
 
-@click.command()
+@click.command(cls=Launched)
 @click.argument("checkpoint", metavar="[RUN|CHECKPOINT]", required=False)
 @click.option("--data", metavar="PATH", help="Measure on this folder instead; classes are matched by name.")
 @click.option("--split", type=click.Choice(SPLITS), help="Default: test where it has labels, else val.")
@@ -47,16 +48,14 @@ def test(**flags: Any) -> None:
 
     How many images the model sees at once is a key: --set loader.eval_batch_size=4.
     """
-    places = given(places_of(flags))
+    places = places_of(flags)
     _refuse_strays(flags, places)
     flags["tta"] = _scales(flags["tta"])
     from vf.launch import Job, Measurement
-    from vf.plugins import plugins
 
     asked = Measurement(**{key: value for key, value in flags.items() if value not in (None, ())})
-    launcher: Any = plugins().lookup("launcher", "local")(**places)
-    job = Job(action="test", folder="", recipe="", measurement=asked.plain())
-    sys.exit(launcher.launch(job))
+    job = Job(action="test", folder="", recipe="", name="test", measurement=asked.plain())
+    sys.exit(launch(launcher_of(places), job, places))
 
 
 def _refuse_strays(flags: dict[str, Any], places: dict[str, Any]) -> None:

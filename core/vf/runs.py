@@ -30,17 +30,23 @@ def new_run(out: str | None, name: str) -> Path:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(f"{out}: exists; choose another --out, or go on with 'vf run train --resume {out}'")
         return _make(folder)
-    stem = re.sub(r"[^\w.-]+", "-", name).strip("-")
-    ROOT.mkdir(exist_ok=True)
-    number = 1 + max((int(p.name.rpartition("-")[2]) for p in ROOT.glob(f"{stem}-[0-9][0-9][0-9]*")), default=0)
+    _make(ROOT)
     while True:
-        folder = ROOT / f"{stem}-{number:03d}"
+        folder = next_run(name)
         try:
             folder.mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
+        except FileExistsError:  # another process was faster
+            continue
+        except OSError as error:
+            raise RunError(f"{folder}: cannot make the run folder: {error.strerror}") from None
+        return folder
+
+
+def next_run(name: str) -> Path:
+    """Return the folder that a run of this name would get now."""
+    stem = re.sub(r"[^\w.-]+", "-", name).strip("-")
+    number = 1 + max((int(p.name.rpartition("-")[2]) for p in ROOT.glob(f"{stem}-[0-9][0-9][0-9]*")), default=0)
+    return ROOT / f"{stem}-{number:03d}"
 
 
 def _make(folder: Path) -> Path:

@@ -13,16 +13,18 @@ from vf.console import Console, metric
 from vf.data.loader import usable_cores
 from vf.engine import signals
 from vf.engine.build import Training, build_training
+from vf.engine.checkpoint import newest_good
 from vf.engine.precision import pick_device
 from vf.engine.ranks import Ranks, naming_lost_contact, open_ranks
 from vf.engine.state import State
 from vf.engine.train import train
-from vf.errors import VFError
-from vf.launch import Job, Measurement
+from vf.errors import SetupError, VFError
+from vf.infer import infer
+from vf.launch import NEWEST, Inference, Job, Measurement
 from vf.measure import measure, report
 from vf.predict import Predictor
 from vf.recipes import Resolved, from_text
-from vf.runs import CHECKPOINTS, find_weights
+from vf.runs import CHECKPOINTS, find_weights, new_run
 from vf.world import World, find_world
 
 PATIENCE = 1800.0
@@ -34,6 +36,8 @@ def work(job: Job) -> int:
     world = find_world()
     if job.action == "test":
         return _test(Measurement(**job.measurement), world)
+    if job.action == "infer":
+        return _infer(job, world)
     resolved = from_text(job.recipe, f"{job.folder}/recipe.yaml")
     device = pick_device(resolved.recipe.train.device, local_rank=world.local_rank)
     _share_cores(world, device)
@@ -65,8 +69,19 @@ def _test(asked: Measurement, world: World) -> int:
     return 0
 
 
+def _infer(job: Job, world: World) -> int:
+    if world.size > 1:
+        raise SetupError(f"infer: takes one process, got {world}")
+    asked = Inference(**job.inference)
+    with Console(sys.stderr if asked.as_json else sys.stdout) as console:
+        infer(asked, console, lambda: Path(job.folder) if job.folder else new_run(job.out or None, job.name))
+    return 0
+
+
 def _train(resolved: Resolved, job: Job, console: Console, ranks: Ranks) -> int:
     checkpoint = Path(job.checkpoint) if job.checkpoint else None
+    if job.checkpoint == NEWEST:
+        checkpoint = ranks.from_first(lambda: newest_good(Path(job.folder) / CHECKPOINTS, console.say))
     training = _built(ranks, resolved, Path(job.folder), console, checkpoint=checkpoint)
     state = train(training)
     if state.exit_code:

@@ -18,6 +18,10 @@ from vf.world import ALONE, OWN, TORCHRUN, World
 T = TypeVar("T")
 
 
+class LostContactError(RunError):
+    """Another process is gone; why, only that one could say."""
+
+
 class Ranks:
     """The processes of one training, as seen from one of them. Every method is called by all of them alike."""
 
@@ -160,7 +164,7 @@ def naming_lost_contact(ranks: Ranks, where: Callable[[], str]) -> Iterator[None
     except RuntimeError as error:
         if not ranks.many or not _is_contact(error):
             raise
-        raise RunError(
+        raise LostContactError(
             f"rank {ranks.world.rank}: {where()}: lost contact with another process: {_first_line(error)}"
         ) from None
 

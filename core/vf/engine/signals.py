@@ -37,6 +37,7 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
             self._before = {number: signal.signal(number, self._take) for number in CODES}
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, CODES)  # what a launcher held back comes through now
         return self
 
     def __exit__(self, *_: object) -> None:
