@@ -1,8 +1,9 @@
-"""What ``train.optimizer`` chooses from: the optimizers of torch.optim, and rules for single parameters."""
+"""What ``train.optimizer`` chooses from: the optimizers of torch.optim and LAMB, and rules for single parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
@@ -39,7 +40,7 @@ class Rule:
 class Optimizer:
     """What ``train.optimizer`` chooses from by ``name``.
 
-    A subclass is named like the class of torch.optim that it builds, and its own keys like torch's.
+    A subclass is named like the class that it builds, of torch.optim but for LAMB, and its own keys like torch's.
     """
 
     noun: ClassVar = "optimizer"
@@ -69,17 +70,22 @@ class Optimizer:
     @staticmethod
     def choices() -> Mapping[str, type[Any]]:
         """Name -> config class."""
-        listed = (SGD, AdamW, Adam, RMSprop, Adagrad, Adadelta, Adamax, NAdam, RAdam, ASGD, Adafactor, Rprop)
+        listed = (SGD, AdamW, Adam, RMSprop, Adagrad, Adadelta, Adamax, NAdam, RAdam, ASGD, Adafactor, Rprop, LAMB)
         return {cls.__name__.lower(): cls for cls in listed}
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Make the torch optimizer for parameter groups, each of which brings its ``weight_decay``."""
-        import torch
-
         shared = set(_keys(Optimizer)) - {"lr"}
         own = {key: getattr(self, key) for key in _keys(type(self)) if key not in shared}
-        made: torch.optim.Optimizer = getattr(torch.optim, type(self).__name__)(groups, **own, **self._kernel(groups))
+        made: torch.optim.Optimizer = getattr(self._library(), type(self).__name__)(
+            groups, **own, **self._kernel(groups)
+        )
         return made
+
+    def _library(self) -> ModuleType:
+        import torch
+
+        return torch.optim
 
     def _kernel(self, groups: list[dict[str, Any]]) -> dict[str, bool]:
         wanted = self.implementation
@@ -257,3 +263,18 @@ class Rprop(NotFused):
     def __attrs_post_init__(self) -> None:
         if not 0 < self.etas[0] < 1 < self.etas[1]:
             raise ValueError(f"etas must be one number between 0 and 1 and one above 1, got {list(self.etas)}")
+
+
+@config
+class LAMB(NotFused):
+    """Adam with steps as long as each tensor's own length, for large batches (arXiv 1904.00962); decay is decoupled."""
+
+    steps_shards: ClassVar = False
+
+    betas: tuple[float, float] = _betas()
+    eps: float = _eps(1e-6)
+
+    def _library(self) -> ModuleType:
+        from vf.engine import lamb
+
+        return lamb

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 Vf = Callable[..., Any]
-OPTIMIZERS = "sgd, adamw, adam, rmsprop, adagrad, adadelta, adamax, nadam, radam, asgd, adafactor, rprop"
+OPTIMIZERS = "sgd, adamw, adam, rmsprop, adagrad, adadelta, adamax, nadam, radam, asgd, adafactor, rprop, … (13 in all)"
 SCHEDULES = "constant, cosine, multistep, poly, step, exponential, linear, onecycle"
 
 

@@ -13,6 +13,7 @@ from vf.engine.optim import build_optimizer, load_optimizer_state, optimizer_sta
 from vf.errors import ConfigError
 from vf.optimizers import (
     ASGD,
+    LAMB,
     SGD,
     Adadelta,
     Adafactor,
@@ -75,9 +76,42 @@ def test_defaults_are_those_of_torch_but_for_momentum(name: str) -> None:
     cls = Optimizer.choices()[name]
     config = cls(lr=0.1)
     made = config.build(groups(config.weight_decay)).param_groups[0]
-    plain = getattr(torch.optim, cls.__name__)([nn.Parameter(torch.zeros(2, 3))], lr=0.1).param_groups[0]
+    plain = config._library().__dict__[cls.__name__]([nn.Parameter(torch.zeros(2, 3))], lr=0.1).param_groups[0]
     differ = {key for key in plain if key not in ("params", "foreach") and made[key] != plain[key]}
     assert differ == ({"momentum"} if name == "sgd" else set())
+
+
+def test_lamb_by_hand() -> None:
+    """The first step of Adam is the sign of the gradient: with decay 0.5 at (3, 4) it is (1 + 1.5, -1 + 2), which
+    becomes as long as the point, 5, times lr; a tensor without decay takes Adam's step."""
+    far, plain = nn.Parameter(torch.tensor([3.0, 4.0])), nn.Parameter(torch.tensor([3.0, 4.0]))
+    config = LAMB(lr=0.1, eps=1e-12)
+    optimizer = config.build([{"params": [far], "weight_decay": 0.5}, {"params": [plain], "weight_decay": 0.0}])
+    for point in (far, plain):
+        point.grad = torch.tensor([0.7, -0.2])
+    optimizer.step()
+    step = torch.tensor([2.5, 1.0])
+    torch.testing.assert_close(far.detach(), torch.tensor([3.0, 4.0]) - 0.1 * 5 * step / step.norm())
+    torch.testing.assert_close(plain.detach(), torch.tensor([2.9, 4.1]))
+
+
+@pytest.mark.parametrize("steps", [5])
+def test_lamb_is_timms(steps: int) -> None:
+    """Whose gradients are not clipped here; tensors of one size, and one that starts at nothing."""
+    lamb = pytest.importorskip("timm.optim.lamb")
+    generator = torch.Generator().manual_seed(0)
+    values = [torch.randn(4, 3, generator=generator), torch.zeros(5)]
+    ours, theirs = ([nn.Parameter(value.clone()) for value in values] for _ in range(2))
+    mine = LAMB(lr=0.05).build([{"params": ours, "weight_decay": 0.1}])
+    other = lamb.Lamb(theirs, lr=0.05, weight_decay=0.1, max_grad_norm=None)
+    for _ in range(steps):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn(a.shape, generator=generator)
+            b.grad = a.grad.clone()
+        mine.step()
+        other.step()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize("implementation", ["auto", "foreach", "for-loop", "fused"])
