@@ -81,7 +81,7 @@ def test_what_nobody_names(root: Path) -> None:
 def test_nothing_says_what_values_mean(root: Path) -> None:
     assert refused(Folders(path=str(root))) == (
         f"{root}: nothing says what the maps mean; they hold 0, 128, 255; set 'data.mask_values={{0: NAME, "
-        "128: NAME}}', data.mask_colours for colours, or write classes.txt",
+        "128: NAME}', data.mask_colours for colours, or write classes.txt",
     )
     with pytest.raises(DataError, match="nothing says what the maps mean"):
         resolve_data(str(root)).info()
