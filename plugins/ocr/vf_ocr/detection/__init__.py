@@ -1,0 +1,1 @@
+"""Where text is: networks, what they learn, and how their maps become outlines."""

@@ -1,0 +1,1 @@
+"""Numbers of text that is found and read."""
