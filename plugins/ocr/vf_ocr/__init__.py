@@ -6,11 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vf import hookimpl
-from vf.protocols import DatasetConfig
-from vf_ocr import generated_configs
+from vf.protocols import DatasetConfig, MetricConfig, ModelConfig
+from vf_ocr import detection_configs, generated_configs, hmean_configs
 
 VF_API = 1
 VF_TASK = "ocr"
+
+
+@hookimpl
+def vf_models() -> Mapping[str, type[ModelConfig]]:
+    """Detectors of text."""
+    return {
+        "dbnet": detection_configs.DBNet,
+        "dbnetpp": detection_configs.DBNetPP,
+        "psenet": detection_configs.PSENet,
+        "panet": detection_configs.PANet,
+    }
 
 
 @hookimpl
@@ -19,6 +30,14 @@ def vf_datasets() -> Mapping[str, type[DatasetConfig]]:
     return {
         "words": generated_configs.Words,
         "pages": generated_configs.Pages,
+    }
+
+
+@hookimpl
+def vf_metrics() -> Mapping[str, type[MetricConfig]]:
+    """How much text is found."""
+    return {
+        "hmean": hmean_configs.Hmean,
     }
 
 
