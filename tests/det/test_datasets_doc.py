@@ -16,6 +16,7 @@ from vf import builtin
 from vf.recipes import resolve
 
 PAGE = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+PAGE = PAGE.partition("\n# Data sets for semantic segmentation\n")[0]
 COMMANDS = [shlex.split(line.partition("  #")[0]) for line in re.findall(r"^(vf .*)$", PAGE, re.MULTILINE)]
 RECIPES = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
