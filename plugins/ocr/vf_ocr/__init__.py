@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vf import hookimpl
 from vf.protocols import DatasetConfig, MetricConfig, ModelConfig
-from vf_ocr import detection_configs, generated_configs, hmean_configs
+from vf_ocr import (
+    detection_configs,
+    generated_configs,
+    hmean_configs,
+    reading_configs,
+    recognition_configs,
+    spotter_configs,
+)
+
+if TYPE_CHECKING:
+    import click
 
 VF_API = 1
 VF_TASK = "ocr"
@@ -15,12 +26,17 @@ VF_TASK = "ocr"
 
 @hookimpl
 def vf_models() -> Mapping[str, type[ModelConfig]]:
-    """Detectors of text."""
+    """Models that find text, that read it, that do both."""
     return {
         "dbnet": detection_configs.DBNet,
         "dbnetpp": detection_configs.DBNetPP,
         "psenet": detection_configs.PSENet,
         "panet": detection_configs.PANet,
+        "crnn": recognition_configs.CRNN,
+        "svtr_tiny": recognition_configs.SVTRTiny,
+        "nrtr": recognition_configs.NRTR,
+        "parseq": recognition_configs.PARSeq,
+        "spotter": spotter_configs.Spotter,
     }
 
 
@@ -35,9 +51,12 @@ def vf_datasets() -> Mapping[str, type[DatasetConfig]]:
 
 @hookimpl
 def vf_metrics() -> Mapping[str, type[MetricConfig]]:
-    """How much text is found."""
+    """How much text is found, and how well it is read."""
     return {
         "hmean": hmean_configs.Hmean,
+        "word_accuracy": reading_configs.WordAccuracy,
+        "characters": reading_configs.Characters,
+        "one_minus_ned": reading_configs.OneMinusNED,
     }
 
 
@@ -47,3 +66,11 @@ def vf_recipes() -> Mapping[str, Path]:
     packed = Path(__file__).parent / "recipes"
     folder = packed if packed.is_dir() else Path(__file__).parents[3] / "configs" / "ocr"
     return {f"ocr/{file.stem}": file for file in sorted(folder.glob("*.yaml"))}
+
+
+@hookimpl
+def vf_commands(cli: click.Group) -> None:
+    """``vf ocr``."""
+    from vf_ocr.commands import ocr
+
+    cli.add_command(ocr)

@@ -1,0 +1,90 @@
+"""Image rules of models that read words: one height, one width or as many as there must be, normalised."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import attrs
+import cv2
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision import tv_tensors
+
+from vf.data.sample import Sample
+
+Mode = Literal["stretch", "keep", "pad"]
+STEP = 32
+"""Widths that a word is padded to are multiples of this where ratios are kept, px."""
+GREY = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in brightness (ITU-R BT.601)."""
+
+
+class WordResize(nn.Module):
+    """Scale the crop of a word to ``size``, normalise.
+
+    Args:
+        size: height, and width or the most that it may get, px.
+        mode: stretch to ``size`` whatever the ratio; keep the ratio as long as the width allows it; or keep it and
+            pad to ``size`` on the right.
+        grey: whether the network eats brightness alone.
+        mean: of the channels, in 0..255.
+        std: likewise.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        *,
+        size: tuple[int, int],
+        mode: Mode = "keep",
+        grey: bool = False,
+        mean: Sequence[float] = (127.5, 127.5, 127.5),
+        std: Sequence[float] = (127.5, 127.5, 127.5),
+    ) -> None:
+        super().__init__()
+        self.size, self.mode, self.grey = size, mode, grey
+        self.channels = 1 if grey else 3
+        self.pad_value = round(sum(mean) / len(mean))
+        self.register_buffer("mean", torch.tensor(tuple(mean)).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(tuple(std)).view(1, -1, 1, 1))
+
+    def fit(self, sample: Sample, *, with_target: bool) -> Sample:
+        """Resize one uint8 sample; what is written on it stays."""
+        height, width = self.goal(sample.size)
+        if (height, width) == sample.size:
+            return sample
+        pixels = sample.image.as_subclass(Tensor).permute(1, 2, 0).contiguous().numpy()
+        shrinks = sample.size[0] >= 2 * height  # where bilinear would pass over pixels
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        image = torch.from_numpy(cv2.resize(pixels, (width, height), interpolation=how)).permute(2, 0, 1)
+        return attrs.evolve(sample, image=tv_tensors.Image(image))
+
+    def goal(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the height and width that a crop of ``size`` is resized to."""
+        height, most = self.size
+        if self.mode == "stretch":
+            return self.size
+        return height, max(1, min(most, round(size[1] * height / size[0])))
+
+    def padded_width(self, width: int) -> int:
+        """Return the width that a crop ``width`` px wide is read at, alone or beside others."""
+        return self.size[1] if self.mode != "keep" else min(self.size[1], math.ceil(width / STEP) * STEP)
+
+    def forward(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """Pad uint8 or float [B,3,H,W] in 0..255 to the width that the widest is read at, and normalise."""
+        width = self.padded_width(int(images.shape[-1]))
+        if width > images.shape[-1]:
+            images = F.pad(images, (0, width - images.shape[-1]), value=self.pad_value)
+        return self.normalised(images)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Return float32 [B,1 or 3,H,W] of pixels [B,3,H,W] in 0..255."""
+        pixels = images.to(self.mean.dtype)
+        if self.grey:
+            pixels = torch.einsum("bchw,c->bhw", pixels, pixels.new_tensor(GREY))[:, None]
+        return (pixels - self.mean) / self.std

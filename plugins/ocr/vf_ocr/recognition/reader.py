@@ -1,0 +1,92 @@
+"""What models that read words have in common: batches in, losses or texts out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from vf.data.sample import Batch
+from vf_ocr.recognition.codec import Codec
+from vf_ocr.recognition.ctc import Read, beam_search, ctc_loss, greedy
+from vf_ocr.recognition.preprocess import WordResize
+
+if TYPE_CHECKING:
+    from vf.protocols import Prediction
+
+
+class Reader(nn.Module):
+    """A model that reads the crop of a word. What it says of one does not depend on those beside it.
+
+    Args:
+        characters: that it can say.
+        preprocess: of crops.
+    """
+
+    def __init__(self, *, characters: Sequence[str], preprocess: WordResize) -> None:
+        super().__init__()
+        self.preprocess = preprocess
+        self.codec = Codec(characters)
+
+    def losses(self, images: Tensor, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Return the losses of reading preprocessed images [N,*,H,W] as ``texts``; N may be 0."""
+        raise NotImplementedError
+
+    def search(self, images: Tensor) -> list[Read]:
+        """Return what is read on preprocessed images [N,*,H,W], all of one width."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> dict[str, Tensor] | list[Prediction]:
+        """Return losses in training, else one prediction for each image: ``text`` and ``score``."""
+        if self.training:
+            return self.losses(self.preprocess(batch.images, batch.sizes), batch.targets["text"])
+        read = self.read(batch.images, batch.sizes[:, 1].tolist())
+        return [{"text": text, "score": torch.tensor(score)} for text, score in read]  # type: ignore[dict-item]
+
+    @torch.no_grad()
+    def read(self, images: Tensor, widths: Sequence[int]) -> list[tuple[str, float]]:
+        """Return text and probability of each crop.
+
+        Args:
+            images: [N,3,H,W] in 0..255, H as ``preprocess`` makes it.
+            widths: of each crop in its image, from the left, px.
+        """
+        said: list[tuple[str, float]] = [("", 0.0)] * len(widths)
+        at = [self.preprocess.padded_width(width) for width in widths]
+        for width in sorted(set(at)):
+            rows = [row for row, own in enumerate(at) if own == width]
+            part = images[rows] if len(rows) < len(widths) else images
+            part = self.preprocess(part[..., :width], part.new_zeros(0))
+            for row, (indices, score) in zip(rows, self.search(part), strict=True):
+                said[row] = self.codec.decode(indices), min(1.0, math.exp(score))
+        return said
+
+
+class CTCReader(Reader):
+    """Reads by columns: a net says for each what is in it, and blanks keep characters apart.
+
+    Args:
+        net: preprocessed images [N,*,H,W] -> logits [N,T,C+1], the blank last.
+        characters: C of them.
+        preprocess: of crops.
+        beam: prefixes that the search keeps; 1: the best path.
+    """
+
+    def __init__(self, net: nn.Module, *, characters: Sequence[str], preprocess: WordResize, beam: int = 1) -> None:
+        super().__init__(characters=characters, preprocess=preprocess)
+        self.net, self.beam = net, beam
+
+    def losses(self, images: Tensor, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Return the loss of CTC."""
+        logits = self.net(images)
+        labels, lengths = self.codec.joined(texts)
+        with torch.autocast(images.device.type, enabled=False):
+            return {"ctc": ctc_loss(logits, labels.to(images.device), lengths)}
+
+    def search(self, images: Tensor) -> list[Read]:
+        """Return the best path, or the best sequence of a beam search."""
+        log_probs = self.net(images).float().log_softmax(-1)
+        return greedy(log_probs) if self.beam == 1 else beam_search(log_probs, self.beam)

@@ -1,0 +1,1 @@
+"""Find text and read it in one model."""
