@@ -81,11 +81,9 @@ def _pixels(data: bytes) -> NDArray[np.uint8] | None:
     """Return [H,W,3] RGB, or None where OpenCV cannot read it."""
     level = cv2.utils.logging.setLogLevel(0)  # it would print what the caller says
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error:
         return None
     finally:
         cv2.utils.logging.setLogLevel(level)
-    if pixels is None:
-        return None
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), np.uint8)
+    return None if pixels is None else np.asarray(pixels, np.uint8)
