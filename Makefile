@@ -1,6 +1,6 @@
 # Needs python3 and make, nothing else: the first target that is called makes .venv.
 PYTHON ?= python3
-PLUGINS := cls det ocr seg
+PLUGINS := cls det ocr seg slurm
 DEV := build hatchling editables mypy pytest pytest-xdist ruff scikit-learn torchmetrics types-PyYAML
 BIN := .venv/bin
 

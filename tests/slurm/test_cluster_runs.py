@@ -1,0 +1,30 @@
+"""What a job on a real cluster trains, measures and predicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def losses(run: Path) -> list[float]:
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [r["loss"] for r in records if r["kind"] == "train"]
+
+
+PLAIN = ("--set", "model.plain=true", "--set", "train.length=12 steps", "--set", "train.batch_size=12")
+"""Without what draws numbers in each process."""
+
+
+def test_two_nodes_of_two_tasks_train_to_the_losses_of_one_process(slurm: Any) -> None:
+    plain = (*PLAIN, "--set", "train.accumulate=1")
+    job = slurm.submit("toy.yaml", *plain, "--out", "many", "--nodes", "2", "--tasks-per-node", "2", "--time", "5min")
+    assert slurm.vf("run", "train", "toy.yaml", *plain, "--out", "one").code == 0
+    assert slurm.ended(job)["JobState"] == "COMPLETED", slurm.logs(job)
+    out = slurm.of("many", job, "_0_log.out")
+    assert "ranks 4 processes, started by srun; 3 images a step each, ddp" in out
+    assert losses(slurm.folder / "many") == pytest.approx(losses(slurm.folder / "one"), abs=1e-5)
+    assert slurm.events("many") == [(0, "started", 0), (0, "ended", 0)]
+    assert [slurm.of("many", job, f"_{rank}_log.err") for rank in range(4)] == [""] * 4
