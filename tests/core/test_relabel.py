@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+import numpy as np
 import pytest
 import torch
 from torchvision import tv_tensors
@@ -60,6 +62,18 @@ def test_pixels_of_unknown_classes_are_ignored() -> None:
     assert isinstance(pixels, tv_tensors.Mask)
     assert pixels.dtype == torch.uint8
     assert pixels.tolist() == [[2, 255, 0], [255, 255, 2]]
+
+
+def test_a_map_of_evaluation_stays_an_array() -> None:
+    class Array(Mapped):
+        def __getitem__(self, index: int) -> Sample:
+            sample = super().__getitem__(index)
+            return attrs.evolve(sample, target={"semantic": sample.target["semantic"].numpy()})
+
+    data, _ = relabel(Array(), theirs=("a", "b", "c"), ours=("c", "x", "a"))
+    pixels = data[0].target["semantic"]
+    assert type(pixels) is np.ndarray
+    assert (pixels.dtype, pixels.tolist()) == (np.uint8, [[2, 255, 0], [255, 255, 2]])
 
 
 def test_no_common_class_is_refused() -> None:

@@ -102,3 +102,34 @@ def test_no_images(names: tuple[str, ...]) -> None:
     none = Objects(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
     told = statistics(Empty(objects=none, sizes=np.zeros((0, 2), np.int32)), names)
     assert (told["images"], told["objects"], told["objects_per_image"]) == (0, 0, {})
+
+
+def test_pixels_of_classes() -> None:
+    class Pixels:
+        def __len__(self) -> int:
+            return 2
+
+        def pixels(self) -> Any:
+            return np.array([[6, 0, 4, 0], [2, 0, 0, 8]])
+
+        def labels_of(self, index: int) -> Any:
+            raise AssertionError("counts objects")
+
+    dataset: Any = Pixels()
+    told = statistics(dataset, ("road", "sky", "car"))
+    assert told == {
+        "images": 2,
+        "ignored": 0.4,
+        "classes": {
+            "road": {"pixels": 8, "images": 2},
+            "sky": {"pixels": 0, "images": 0},
+            "car": {"pixels": 4, "images": 1},
+        },
+    }
+    assert rows_of_classes({"train": told}) == [
+        ("pixels of class", "train"),
+        ("road", "8 (66.7 %)"),
+        ("car", "4 (33.3 %)"),
+        ("sky", "0 (0.0 %)"),
+    ]
+    assert statistics(dataset, ("road",), labelled=False) == {"images": 2}

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vf.data.follow import IGNORE
 from vf.data.sample import Sample
 from vf.data.storage import Storage
 from vf.protocols import Dataset
@@ -83,11 +84,7 @@ class Entries(Sequence[Entry]):
         else:
             sample: Sample = dataset[index]
             id_, size, target = sample.id, sample.size, sample.target
-        if self._classes is not None and "labels" in target:
-            import torch
-
-            target = {**target, "labels": torch.from_numpy(self._classes)[target["labels"]]}
-        return Entry(id_, size, target)
+        return Entry(id_, size, target if self._classes is None else _translated(target, self._classes))
 
     def select(self, places: Sequence[int]) -> Entries:
         """Return some of them."""
@@ -141,6 +138,21 @@ class Entries(Sequence[Entry]):
             self._all_sizes = np.asarray(tell.sizes(), np.int32)
         height, width = self._all_sizes[index].tolist()
         return height, width
+
+
+def _translated(target: Mapping[str, Any], classes: NDArray[np.int64]) -> dict[str, Any]:
+    """Return a target with other class indices of its objects, and of the pixels of a map ``semantic``."""
+    changed = dict(target)
+    if "labels" in target:
+        import torch
+
+        changed["labels"] = torch.from_numpy(classes)[target["labels"]]
+    if target.get("semantic") is not None:
+        table = np.full(max(IGNORE + 1, len(classes)), IGNORE, np.int64)
+        table[: len(classes)] = np.where(classes < 0, IGNORE, classes)
+        given = np.asarray(target["semantic"])
+        changed["semantic"] = table[given].astype(given.dtype)
+    return changed
 
 
 class Chained(Entries):

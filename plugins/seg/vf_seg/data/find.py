@@ -146,7 +146,7 @@ def joined(split: str, parts: Mapping[str, Pairs], *, prefix: str) -> Pairs:
 
 
 def folders_of(root: Storage, split: str) -> tuple[str, str] | None:
-    """Look for the folders of a split's images and maps under their usual names."""
+    """Look for the folders of a split's images and maps under their usual names; test may be without maps."""
     for name in ALSO[split]:
         for images in (f for f in IMAGE_FOLDERS if root.has_folder(f"{f}/{name}")):
             for maps in (f for f in MAP_FOLDERS if root.has_folder(f"{f}/{name}")):
@@ -157,12 +157,13 @@ def folders_of(root: Storage, split: str) -> tuple[str, str] | None:
         for images in (f for f in IMAGE_FOLDERS if root.has_folder(f"{name}/{f}")):
             for maps in (f for f in MAP_FOLDERS if root.has_folder(f"{name}/{f}")):
                 return f"{name}/{images}", f"{name}/{maps}"
-    return None
+    alone = [f"{f}/{name}" for f in IMAGE_FOLDERS for name in ALSO[split]] if split == "test" else []
+    return next(((images, "") for images in alone if root.has_folder(images)), None)
 
 
 def has_pairs(root: Storage) -> bool:
     """Whether there are folders of images and of maps under their usual names, the latter with files of maps."""
-    places = [found[1] for split in ALSO if (found := folders_of(root, split))]
+    places = [found[1] for split in ALSO if (found := folders_of(root, split)) and found[1]]
     if not places and root.has_folder("images"):
         places = [folder for folder in ("masks", "mask") if root.has_folder(folder)]
     return any(name.lower().endswith(MAP_SUFFIXES) for folder in places for name in root.files(folder))

@@ -244,8 +244,9 @@ def _in_folders(root: Storage, rule: Rule, naming: Naming) -> Found:
     for split in SPLITS:
         places = folders_of(root, split)
         if places is not None:
-            images, maps = (root.within(folder) for folder in places)
-            found.add(split, pair(split, images, maps, rule, naming=naming, prefix=f"{places[0]}/"))
+            images, maps = root.within(places[0]), root.within(places[1]) if places[1] else None
+            own = pair(split, images, maps, rule, naming=naming, prefix=f"{places[0]}/", bare=split == "test")
+            found.add(split, own)
     return found
 
 

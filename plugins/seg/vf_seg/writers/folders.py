@@ -28,7 +28,8 @@ class FoldersWriter:
             how: Images = "link" if images == "keep" else images
             placing = Placing(entries, how, folder / "images" / split, base=folder, flat=True)
             masks = folder / "masks" / split
-            masks.mkdir(parents=True)
+            if entries.labelled:
+                masks.mkdir(parents=True)
             for place, entry in enumerate(track(entries, f"write {split}", len(entries))):
                 name = placing.put(place)
                 if entries.labelled:
