@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vf import hookimpl
-from vf.protocols import DatasetConfig, MetricConfig, ModelConfig
+from vf.protocols import DatasetConfig, MetricConfig, ModelConfig, WriterConfig
 from vf_ocr import (
     detection_configs,
     generated_configs,
     hmean_configs,
+    page_configs,
     reading_configs,
     recognition_configs,
     spotter_configs,
+    word_configs,
+    writer_configs,
 )
 
 if TYPE_CHECKING:
@@ -42,11 +45,27 @@ def vf_models() -> Mapping[str, type[ModelConfig]]:
 
 @hookimpl
 def vf_datasets() -> Mapping[str, type[DatasetConfig]]:
-    """Generated words and pages."""
+    """Generated words and pages, and the layouts that pages and words come in."""
     return {
         "words": generated_configs.Words,
         "pages": generated_configs.Pages,
+        "icdar": page_configs.Icdar,
+        "total_text": page_configs.TotalText,
+        "ctw1500": page_configs.Ctw1500,
+        "textocr": page_configs.TextOcr,
+        "paddle_det": page_configs.PaddlePages,
+        "mmocr": page_configs.MmocrPages,
+        "word_list": word_configs.WordList,
+        "word_folder": word_configs.WordFolder,
+        "lmdb": word_configs.Lmdb,
+        "crops": word_configs.Crops,
     }
+
+
+@hookimpl
+def vf_writers() -> Mapping[str, type[WriterConfig]]:
+    """Layouts that labels are written in."""
+    return {"icdar": writer_configs.Icdar, "word_list": writer_configs.WordList}
 
 
 @hookimpl

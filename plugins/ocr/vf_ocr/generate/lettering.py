@@ -91,8 +91,7 @@ def _bent(given: Coverage, slant: float, bend: float) -> Coverage:
         canvas = cv2.remap(canvas, xs, ys + arc[None], cv2.INTER_LINEAR)
     if slant:
         room = int(abs(slant) * height) + 1
-        matrix = np.array([[1, -slant, room if slant < 0 else slant * height], [0, 1, 0]], np.float32)
-        matrix[0, 2] = slant * height if slant > 0 else 0.0
+        matrix = np.array([[1, -slant, max(0.0, slant) * height], [0, 1, 0]], np.float32)
         canvas = cv2.warpAffine(canvas, matrix, (width + room, height))
     return np.asarray(canvas, np.uint8)
 
