@@ -16,7 +16,10 @@ from vf_cli.options import SET
 @click.argument("file", metavar="FILE")
 @click.argument("out", metavar="[OUT]", required=False)
 @click.option(
-    "--from", "source", type=click.Choice(["torchvision", "mmdet", "yolox", "timm"]), help="Whose weights they are."
+    "--from",
+    "source",
+    type=click.Choice(["torchvision", "mmdet", "mmseg", "mmpretrain", "yolox", "timm", "other"]),
+    help="Whose weights they are; other: of nobody here, and the model's plugin knows them.",
 )
 @click.option("--to", metavar="RECIPE|MODEL", help="What to make of them; without it, FILE is only looked into.")
 @click.option("--classes", metavar="FILE", help="Class names in the order of the weights, one a line.")
@@ -26,7 +29,7 @@ from vf_cli.options import SET
 )
 @SET
 def convert(file: str, out: str | None, source: str | None, to: str | None, **flags: Any) -> None:
-    """Read weights of torchvision, MMDetection, YOLOX or timm, and write OUT, a model.safetensors of ours.
+    """Read weights of torchvision, OpenMMLab, YOLOX or timm, and write OUT, a model.safetensors of ours.
 
     Tensors alone are read; nothing in FILE is run. Without --to, say what FILE holds and which recipes it fits.
     """
@@ -36,7 +39,7 @@ def convert(file: str, out: str | None, source: str | None, to: str | None, **fl
         if stray:
             raise ConfigError(f"{stray[0]}: belongs to --to RECIPE")
     elif source is None:
-        raise ConfigError("--to: say whose weights these are: --from torchvision, mmdet, yolox or timm")
+        raise ConfigError("--to: say whose weights these are: --from torchvision, mmdet, mmseg, mmpretrain, yolox, timm or other")
     from vf.console import Console
     from vf.foreign import describe, read_foreign
 
