@@ -4,9 +4,9 @@
 
 PEERS is a folder with mmpretrain installed for the CPU: ``venv/bin/python``, and ``scripts/data_cls.py``, which
 measures mmpretrain and prints a line of JSON. Both read the same BCCD photographs (640×480 JPEG), in turn, each side in
-a process of its own; the CPU time is of all its threads. ``one thread``: OMP_NUM_THREADS=1 for both, as mmengine sets it
-where a training has several workers; ``as installed``: nothing is set. Before that, both crop and resize the same images
-at the same places, and the pixels are compared.
+a process of its own; the CPU time is of all its threads. ``as installed``: nothing is set, as that script is called;
+``one thread``: OMP_NUM_THREADS=1 for both, as mmengine's runner sets it where a training has several workers. Before
+that, both crop and resize the same images at the same places, and the pixels are compared.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def main() -> None:
     print(compare(options.peers, data))
     print("| what | vf | mmpretrain | vf / mmpretrain |\n|---|---|---|---|")
     words = ["--images", str(options.images), "--workers", str(options.workers), "--own"]
-    for name, env in (("one thread", bare | {"OMP_NUM_THREADS": "1"}), ("as installed", bare)):
+    for name, env in (("as installed", bare), ("one thread", bare | {"OMP_NUM_THREADS": "1"})):
         rows = [
             (
                 said_by([sys.executable, __file__, str(options.peers), *words], env),

@@ -118,6 +118,26 @@ def test_transforms_are_handed_the_image_alone_where_nothing_moves_with_it() -> 
     assert seen == [2, 1]
 
 
+def test_batches_are_loaded_with_one_thread_and_trained_with_all() -> None:
+    seen: list[int] = []
+
+    class Watch(Boxes):
+        def __getitem__(self, index: int) -> Sample:
+            seen.append(torch.get_num_threads())
+            return super().__getitem__(index)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        sampler = TrainSampler(num_samples=4, batch_size=2, steps=2, seed=0)
+        watched = TrainView(Watch(), [], Letterbox(size=(40, 40)), seed=0)
+        for _ in train_batches(watched, sampler, fill=114, workers=0, prefetch=2, pin=False):
+            seen.append(torch.get_num_threads())
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 1, 3, 1, 1, 3]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(workers: int) -> None:
     def batches(count: int) -> list[torch.Tensor]:

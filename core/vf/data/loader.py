@@ -66,7 +66,7 @@ class Batches:
         source, workers = _started(self._loader)
         try:
             while True:
-                with _minding(workers):
+                with _minding(workers), _one_thread(here=not workers):
                     item = next(source, None)
                 if item is None:
                     return
@@ -119,6 +119,20 @@ def _await(workers: Sequence[BaseProcess], ready: Semaphore) -> None:
 def _end(workers: Sequence[BaseProcess]) -> None:
     for worker in workers:
         worker.kill()
+
+
+@contextlib.contextmanager
+def _one_thread(*, here: bool) -> Iterator[None]:
+    """Load batches ``here`` with one thread, as workers do: for images torch's threads burn more than they save."""
+    before = torch.get_num_threads()
+    if not here or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
