@@ -31,13 +31,13 @@ class Pairs:
     """[P], likewise; rising for each text."""
     same: NDArray[np.bool_]
     """[P], whether the transcriptions are the same."""
-    scores: NDArray[np.float64]
+    scores: NDArray[np.float32]
     """[D] of what was found and counts."""
     texts: int
 
     def hits(self, least: float) -> int:
         """Count pairs, each text and each thing found once, among what scores at least ``least``."""
-        counts = self.scores >= least
+        counts = self.scores >= np.float32(least)
         used_text, used_found, hits = set[int](), set[int](), 0
         for text, found, same in zip(self.text.tolist(), self.found.tolist(), self.same.tolist(), strict=True):
             if counts[found] and text not in used_text and found not in used_found:
@@ -80,7 +80,7 @@ class Hmean:
         for prediction, target in zip(predictions, targets, strict=True):
             pairs = self._pairs(prediction, target)
             self._texts += pairs.texts
-            self._found += torch.tensor([int((pairs.scores >= least).sum()) for least in self._scores])
+            self._found += torch.tensor([int((pairs.scores >= np.float32(least)).sum()) for least in self._scores])
             self._hits += torch.tensor([pairs.hits(least) for least in self._scores])
 
     def state(self) -> dict[str, Any]:
@@ -122,8 +122,8 @@ class Hmean:
 
     def _pairs(self, prediction: Mapping[str, Any], target: Mapping[str, Any]) -> Pairs:
         found = np.asarray(prediction["polygons"], np.float64)
-        scores = np.asarray(prediction["scores"], np.float64)
-        kept = np.flatnonzero(scores >= self._scores[0] if len(self._scores) else scores)
+        scores = np.asarray(prediction["scores"], np.float32)
+        kept = np.flatnonzero(scores >= np.float32(self._scores[0]))
         labelled = np.asarray(target["polygons"], np.float64)
         flags = target.get("ignored")
         ignored = np.zeros(len(labelled), np.bool_) if flags is None else np.asarray(flags, np.bool_)
