@@ -11,6 +11,9 @@ import click
 from vf.errors import ConfigError, DataError
 from vf_cli.options import SET
 
+SOURCES = ("torchvision", "mmdet", "mmseg", "mmpretrain", "yolox", "timm", "other")
+"""Those of `vf.foreign`, which is not imported to show the help."""
+
 
 @click.command()
 @click.argument("file", metavar="FILE")
@@ -18,7 +21,7 @@ from vf_cli.options import SET
 @click.option(
     "--from",
     "source",
-    type=click.Choice(["torchvision", "mmdet", "mmseg", "mmpretrain", "yolox", "timm", "other"]),
+    type=click.Choice(SOURCES),
     help="Whose weights they are; other: of nobody here, and the model's plugin knows them.",
 )
 @click.option("--to", metavar="RECIPE|MODEL", help="What to make of them; without it, FILE is only looked into.")
@@ -39,7 +42,7 @@ def convert(file: str, out: str | None, source: str | None, to: str | None, **fl
         if stray:
             raise ConfigError(f"{stray[0]}: belongs to --to RECIPE")
     elif source is None:
-        raise ConfigError("--to: say whose weights these are: --from torchvision, mmdet, mmseg, mmpretrain, yolox, timm or other")
+        raise ConfigError(f"--to: say whose weights these are: --from {', '.join(SOURCES[:-1])} or {SOURCES[-1]}")
     from vf.console import Console
     from vf.foreign import describe, read_foreign
 

@@ -13,7 +13,9 @@ Rules = tuple[tuple[str, str], ...]
 HEAD = r"net\.(fc|classifier\.\d+|classifier|heads?\.head|head\.fc|head\.l|head)\.(weight|bias)"
 """The layer with a row for each class."""
 ROWS = (ClassRows(names=HEAD),)
-AS_IT_IS: Rules = ((r"(.+)", r"net.\1"),)
+OTHERS = "backbone|neck|rpn|rpn_head|roi_heads?|bbox_head|mask_head|decode_head|auxiliary_head|panoptic_.*"
+"""First parts of the names of detectors and segmenters, which no classifier has."""
+AS_IT_IS: Rules = ((rf"((?!({OTHERS})\.).+)", r"net.\1"),)
 RESNETS = ("resnet", "resnext", "wide_resnet")
 
 
