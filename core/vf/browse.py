@@ -40,6 +40,7 @@ img { display: block; max-width: 100%; height: auto; }
 figcaption { margin-top: .4rem; overflow-wrap: anywhere; }
 figcaption b { font-weight: 600; }
 figcaption span { color: #666; }
+figcaption i { display: inline-block; width: .8em; height: .8em; margin: 0 .3em 0 .8em; border: 1px solid #888; }
 """
 
 
@@ -50,6 +51,8 @@ class Drawn:
     picture: Picture
     id: str
     facts: tuple[str, ...]
+    legend: tuple[tuple[str, str], ...] = ()
+    """Colour as #rrggbb, and what of a map has it."""
 
 
 def as_trained(recipe: Recipe, split: Split, *, number: int, seed: int | None) -> Iterator[Drawn]:
@@ -106,7 +109,9 @@ def _drawn(sample: Sample, info: DatasetInfo, *facts: str) -> Drawn:
     picture = pictures.draw(sample.image, sample.target, names, palette=info.palette)
     height, width = sample.size
     found = [f"{width}×{height}", *facts, *_said(sample.target, names)]
-    return Drawn(picture, sample.id, tuple(found))
+    semantic = sample.target.get("semantic")
+    legend = () if semantic is None else _legend(np.asarray(semantic), names, info.palette)
+    return Drawn(picture, sample.id, tuple(found), legend)
 
 
 def _said(target: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
@@ -115,8 +120,6 @@ def _said(target: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
     if isinstance(labels, torch.Tensor):
         counts = Counter(labels.reshape(-1).tolist())
         yield ", ".join(f"{n} {names[k]}" for k, n in counts.most_common()) or "no objects"
-    if target.get("semantic") is not None:
-        yield _shares(np.asarray(target["semantic"]), names)
     for key in ("iscrowd", "difficult"):
         marks = target.get(key)
         if isinstance(marks, torch.Tensor) and bool(marks.any()):
@@ -127,14 +130,20 @@ def _said(target: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
             yield f"{key}: {single}"
 
 
-def _shares(pixels: NDArray[Any], names: Sequence[str]) -> str:
-    """Say which part of a map [H,W] each class has, the largest first."""
+def _legend(
+    pixels: NDArray[Any], names: Sequence[str], palette: Sequence[tuple[int, int, int]] | None
+) -> tuple[tuple[str, str], ...]:
+    """Say which colour and which part of a map [H,W] each class has, the largest part first."""
     values, counts = np.unique(pixels, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    parts = [
-        (names[v] if v < len(names) else "ignored", 100 * n / pixels.size) for v, n in zip(values, counts, strict=True)
-    ]
-    return ", ".join(f"{parts[k][1]:.1f} % {parts[k][0]}" for k in order)
+    rows = []
+    for place in np.argsort(-counts, kind="stable").tolist():
+        index, share = int(values[place]), 100 * int(counts[place]) / pixels.size
+        if index >= len(names):
+            rows.append(("transparent", f"ignored {share:.1f} %"))
+            continue
+        rgb = palette[index] if palette and index < len(palette) else pictures.colour(index)
+        rows.append((f"#{bytes(rgb).hex()}", f"{names[index]} {share:.1f} %"))
+    return tuple(rows)
 
 
 def write_page(file: Path, title: str, drawn: Iterator[Drawn], *, beside: bool) -> int:
@@ -175,8 +184,10 @@ def _jpeg(picture: Picture) -> bytes:
 
 def _figure(one: Drawn, source: str) -> str:
     facts = " · ".join(html.escape(fact) for fact in one.facts)
+    legend = "".join(f'<i style="background:{colour}"></i>{html.escape(text)}' for colour, text in one.legend)
     return (
         f'<figure><img src="{source}" width="{one.picture.width}" height="{one.picture.height}" loading="lazy" '
         f'alt="{html.escape(one.id, quote=True)}">'
-        f"<figcaption><b>{html.escape(one.id)}</b><br><span>{facts}</span></figcaption></figure>"
+        f"<figcaption><b>{html.escape(one.id)}</b><br><span>{facts}</span>{legend and '<br>'}{legend}</figcaption>"
+        "</figure>"
     )

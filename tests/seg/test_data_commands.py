@@ -76,7 +76,10 @@ def test_browse_says_which_part_each_class_has(typed: Vf, layouts: Any) -> None:
     layouts.camvid()
     done(typed, "browse", "--data", "camvid", "--number", "1", "--out", "pages")
     page = Path("pages/index.html").read_text()
-    assert "25.0 % sky, 25.0 % road, 25.0 % car, 25.0 % ignored" in page
+    assert (
+        '<i style="background:#808080"></i>sky 25.0 %<i style="background:#804080"></i>road 25.0 %'
+        '<i style="background:#400080"></i>car 25.0 %<i style="background:transparent"></i>ignored 25.0 %'
+    ) in page
     assert Path("pages/0001.jpg").stat().st_size > 500
 
 
