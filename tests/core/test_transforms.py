@@ -230,3 +230,26 @@ def test_a_mistake_deep_in_a_list_is_named(site: Any) -> None:
     with pytest.raises(ConfigError) as error:
         structure(parse(RECIPE.replace("{name: horizontal_flip}", "{name: horizontal_flip, q: 1}"), "f"), "f")
     assert error.value.problems == ("f:9: augment[0].choices[0][0].q: unknown key; known: p",)
+
+
+@pytest.mark.parametrize(("config", "turned"), [(moves.HorizontalFlip(p=1.0), -1), (moves.VerticalFlip(p=1.0), -2)])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_maps_are_mirrored_as_they_are(config: Any, turned: int, dtype: torch.dtype) -> None:
+    values = torch.arange(200).reshape(10, 20).to(dtype)
+    given = attrs.evolve(blank(), target={**blank().target, "semantic": tv_tensors.Mask(values)})
+    result = apply_transform(config.build(), given, lambda: given, final=False)
+    assert torch.equal(result.target["semantic"], values.flip(turned))
+    assert result.target["semantic"].dtype == dtype
+    assert isinstance(result.target["semantic"], tv_tensors.Mask)
+    assert result.target["boxes"].shape == (1, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_what_comes_in_from_outside_is_ignored_in_maps(dtype: torch.dtype) -> None:
+    values = torch.full((10, 20), 254).to(dtype)
+    given = attrs.evolve(blank(), target={"semantic": tv_tensors.Mask(values)})
+    result = apply_transform(moves.Pad(border=(1, 2, 3, 4)).build(), given, lambda: given, final=False)
+    found = result.target["semantic"]
+    assert (found.dtype, found.shape) == (dtype, (16, 24))
+    assert (found[2:12, 1:21] == 254).all()
+    assert found.unique().tolist() == [254, 255]
