@@ -17,68 +17,72 @@ from vf_ocr.data.words import Part, Source, Words, with_val
 COUNT = b"num-samples"
 
 
+_OPEN: dict[str, tuple[int, Any]] = {}
+"""Real path -> process and handle. An LMDB can be open only once in a process, and a handle that came over a fork is to
+be closed before another is opened."""
+
+
 class LmdbImages:
     """The images of one LMDB by their keys.
 
-    Every process opens a handle of its own when it first reads: an LMDB must not be carried over a fork. It is read
-    without a lock, so that it may lie on a disk that nobody may write to.
+    Every process opens a handle of its own when it first reads. It is read without a lock, so that it may lie on a disk
+    that nobody may write to.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._handle: tuple[int, Any] | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return LmdbImages, (self.path,)
-
-    def get(self, key: str) -> bytes | None:
-        """Return a value, None where there is none."""
-        try:
-            with self._environment().begin(buffers=False) as transaction:
-                found = transaction.get(key.encode())
-        except lmdb.Error as error:
-            raise DataError(f"{self.where(key)}: cannot be read: {error}; is the file whole?") from None
-        return None if found is None else bytes(found)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of an image."""
-        found = self.get(name)
+        try:
+            with environment(self.path).begin() as transaction:
+                found = transaction.get(name.encode())
+        except lmdb.Error as error:
+            raise DataError(f"{self.where(name)}: cannot be read: {error}; is the file whole?") from None
         if found is None:
             raise DataError(f"{self.where(name)}: no such key in the LMDB; is it cut short?")
-        return found
+        return bytes(found)
 
     def where(self, name: str = "") -> str:
         """The path, and the key in it."""
         return f"{self.path}: {name}" if name else str(self.path)
 
-    def _environment(self) -> Any:
-        if self._handle is None or self._handle[0] != os.getpid():
-            self._handle = os.getpid(), open_environment(self.path)
-        return self._handle[1]
 
-
-def open_environment(path: Path) -> Any:
-    """Open an LMDB to read it, without a lock.
+def environment(path: Path) -> Any:
+    """Return this process's handle of an LMDB, opened to read it, without a lock.
 
     Raises:
         DataError: it is none, or its file is shorter than its pages.
     """
+    key = str(path)
+    opened = _OPEN.get(key)
+    if opened is None or opened[0] != os.getpid():
+        real = os.path.realpath(path)
+        opened = _OPEN.get(real)
+        if opened is None or opened[0] != os.getpid():
+            if opened is not None:
+                opened[1].close()
+            opened = os.getpid(), _open(path)
+            _OPEN[real] = opened
+        _OPEN[key] = opened
+    return opened[1]
+
+
+def _open(path: Path) -> Any:
     file = path / "data.mdb" if path.is_dir() else path
     if not file.is_file():
         raise DataError(f"{path}: no LMDB; expected a folder with data.mdb")
     try:
-        environment = lmdb.open(
-            str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, meminit=False, max_readers=1
-        )
+        handle = lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, meminit=False)
     except lmdb.Error as error:
         raise DataError(f"{file}: is no LMDB that can be read: {error}") from None
     # A file that was cut short is mapped all the same, and reading what is missing would kill the process.
-    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    needed = (handle.info()["last_pgno"] + 1) * handle.stat()["psize"]
     have = file.stat().st_size
     if have < needed:
-        environment.close()
+        handle.close()
         raise DataError(f"{file}: is cut short: it has {have} bytes, and its pages take {needed}; copy it again")
-    return environment
+    return handle
 
 
 def find(path: Path, folders: Mapping[Split, str]) -> dict[Split, Path]:
@@ -120,10 +124,9 @@ def read(path: Path, *, folders: Mapping[Split, str], lenient: bool, holdout: fl
 
 
 def _part(path: Path, mistakes: Mistakes) -> Part:
-    environment = open_environment(path)
     rows = []
     try:
-        with environment.begin(buffers=True) as transaction:
+        with environment(path).begin(buffers=True) as transaction:
             count = _count(transaction, path)
             for number in range(1, count + 1):
                 text = _label(transaction, path, number, count, mistakes)
@@ -131,8 +134,6 @@ def _part(path: Path, mistakes: Mistakes) -> Part:
                     rows.append((f"image-{number:09d}", text, 0))
     except lmdb.Error as error:
         raise DataError(f"{path}: cannot be read: {error}; is the file whole?") from None
-    finally:
-        environment.close()
     return Part(LmdbImages(path), Words.of(rows, str(path)))
 
 

@@ -89,7 +89,10 @@ def looks_listed(root: Storage) -> bool:
     for name in find(root, {}).values():
         head = root.head(name, 4096).decode("utf-8-sig", errors="ignore")
         if name.endswith(".json"):
-            return '"textrecog"' in head.lower() or ('"data_list"' in head and '"polygon"' not in head)
+            if '"data_list"' in head:
+                return '"textrecog' in head.lower() or '"polygon"' not in head
+            named = [n for n in re.findall(r'"([^"\\]+)"\s*:\s*"', head) if n.lower().endswith(tuple(IMAGE_SUFFIXES))]
+            return bool(named) and root.has(named[0])
         if "\t[{" in head:  # pages of PaddleOCR
             return False
         places = ("", posixpath.dirname(name), "images")
