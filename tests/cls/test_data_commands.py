@@ -88,7 +88,7 @@ def test_lists_and_folders_say_the_same(typed: Vf) -> None:
     config = List(path="as_list", classes="classes.txt", holdout=0.0)
     assert labels(config, "train") == PETS
     assert Path("as_list/train.csv").read_text().splitlines()[:2] == ["image,label", "../pets/train/cat/0.png,cat"]
-    done(typed, "convert", "as_list", "again", "--set", "data.classes=classes.txt")
+    done(typed, "convert", "as_list", "again", "--task", "cls", "--set", "data.classes=classes.txt")
     assert labels(Folder(path="again", holdout=0.0), "train") == PETS
 
 

@@ -231,6 +231,7 @@ def test_a_class_without_images_in_a_held_out_train_is_told() -> None:
         (("images/1.png", "masks/1.png"), False),
         (("train/images/1.png", "train/labels/1.png"), False),
         (("train/1.png", "trainannot/1.png"), False),
+        (("train2017/1.png", "val2017/1.png"), False),
         (("1.png", "2.png"), False),
     ],
 )
@@ -238,6 +239,13 @@ def test_recognised(tmp_path: Path, names: Sequence[str], known: bool) -> None:
     root = str(pictures(tmp_path, *names))
     assert (Folder.sniff(root) == {"path": root}) is known
     assert List.sniff(root) is None
+
+
+def test_lists_beside_class_folders_are_not_passed_over(tmp_path: Path) -> None:
+    root = pictures(tmp_path, "cat/1.png", "dog/2.png")
+    (root / "train.txt").write_text("cat/1.png cat\n")
+    assert Folder.sniff(str(root)) is None
+    assert List.sniff(str(root)) == {"path": str(root)}
 
 
 def test_it_is_small_to_pickle(tmp_path: Path) -> None:

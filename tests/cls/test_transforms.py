@@ -64,6 +64,16 @@ def test_each_is_a_pure_function_of_the_seed(name: str) -> None:
     assert len(images) > 3
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_the_short_side_gets_its_length_as_pil_does_it(interpolation: Any) -> None:
+    config = vf_transforms()["resize_short"](short=20, interpolation=interpolation)
+    image = applied(config).image.permute(1, 2, 0).numpy().astype(int)
+    resample = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[interpolation]
+    expected = np.asarray(Image.fromarray(PIXELS).resize((30, 20), resample)).astype(int)
+    assert abs(image - expected).max() <= 1
+    assert config.build().sets_size
+
+
 @pytest.mark.parametrize("magnitude", [0.0, 3.7, 9.0, 10.0])
 @pytest.mark.parametrize("negative", [False, True])
 @pytest.mark.parametrize("name", OPERATIONS)

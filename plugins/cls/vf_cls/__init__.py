@@ -58,6 +58,7 @@ def vf_transforms() -> Mapping[str, type[TransformConfig]]:
         "three_augment": transform_configs.ThreeAugment,
         "lighting": transform_configs.Lighting,
         "random_erasing": transform_configs.RandomErasing,
+        "resize_short": transform_configs.ResizeShort,
         "mixup": mixing_configs.Mixup,
         "cutmix": mixing_configs.CutMix,
         "resize_mix": mixing_configs.ResizeMix,

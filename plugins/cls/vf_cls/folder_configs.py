@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,10 @@ NO_CLASSES = frozenset(
     }
 )
 """Folders of other layouts that hold images too: no class is called so, where a layout is looked for."""
+SPLIT_LIKE = re.compile(r"(train|val|valid|test|trainval)[-_]?\d*")
+"""Likewise folders as train2017."""
+LABEL_FILES = (".json", ".jsonl", ".csv", ".tsv", ".txt", ".xml", ".yaml", ".yml")
+"""Beside class folders without splits, they say more than those."""
 
 
 @vf.config
@@ -123,9 +128,10 @@ class Folder(Files):
 
         names = [name for split in SPLITS if (name := split_folder(root, split))]
         place = root.within(names[0]) if names else root
-        taken = any(name.lower() in NO_CLASSES for name in place.folders())
-        enough = bool(names) or len(place.folders()) > 1
-        return {"path": path} if enough and not taken and is_split_folder(place) else None
+        folders = [name.lower() for name in place.folders()]
+        taken = any(name in NO_CLASSES or SPLIT_LIKE.fullmatch(name) for name in folders)
+        bare = len(folders) > 1 and not any(name.lower().endswith(LABEL_FILES) for name in root.files())
+        return {"path": path} if (names or bare) and not taken and is_split_folder(place) else None
 
 
 @vf.config

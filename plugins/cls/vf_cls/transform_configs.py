@@ -9,7 +9,16 @@ import attrs
 
 import vf
 
-__all__ = ["AugMix", "AutoAugment", "Lighting", "RandAugment", "RandomErasing", "ThreeAugment", "TrivialAugment"]
+__all__ = [
+    "AugMix",
+    "AutoAugment",
+    "Lighting",
+    "RandAugment",
+    "RandomErasing",
+    "ResizeShort",
+    "ThreeAugment",
+    "TrivialAugment",
+]
 
 OPERATIONS = (
     *("autocontrast", "equalize", "invert", "rotate", "posterize", "solarize", "solarize_add", "color", "contrast"),
@@ -234,3 +243,20 @@ class RandomErasing:
             mean=self.mean,
             std=self.std,
         )
+
+
+@vf.config
+class ResizeShort:
+    """Resize so that the short side has one length, with the ratio kept; for a crop after it. Sets the size."""
+
+    short: int = vf.field(help="length of the short side", unit="px", validator=vf.positive())
+    interpolation: Literal["bilinear", "bicubic"] = _interpolation()
+    antialias: bool = vf.field(default=True, help="a pixel is the mean of all that it covers, as PIL does it")
+
+    def build(self) -> Callable[..., Any]:
+        """Build the transform."""
+        transform: Any = _of_torchvision(
+            "Resize", size=self.short, interpolation=_mode(self.interpolation), antialias=self.antialias
+        )
+        transform.sets_size = True
+        return transform  # type: ignore[no-any-return]
