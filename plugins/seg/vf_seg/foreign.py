@@ -40,7 +40,10 @@ def _fcn(theirs: str, ours: str) -> Rules:
     )
 
 
-ROWS = (ClassRows(names=r"(head|head\.regions|aux\.\d+)\.classes\..+"), ClassRows(names=r"head\.(fine|coarse)\..+"))
+ROWS = (
+    ClassRows(names=r"(head|head\.regions|aux\.\d+)\.classes\..+"),
+    ClassRows(names=r"head\.(fine|coarse)\.(weight|bias)"),
+)
 AUX = (*_fcn(r"auxiliary_head\.0", "aux.0"), *_fcn(r"auxiliary_head\.1", "aux.1"), *_fcn("auxiliary_head", "aux.0"))
 HEAD = ((r"decode_head\.conv_seg\.(.+)", r"head.classes.\1"),)
 BODY = ((r"backbone\.(.+)", r"backbone.\1"),)

@@ -33,10 +33,21 @@ def block(
     return nn.Sequential(*parts, *([nn.ReLU(inplace=True)] if relu else []))
 
 
-def separable(inputs: int, outputs: int, *, norm: str = "bn", stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """Return a 3×3 convolution of each channel by itself, then a 1×1 one; a norm and a ReLU after both."""
+def separable(
+    inputs: int, outputs: int, *, norm: str = "bn", stride: int = 1, dilation: int = 1, relu: bool = True
+) -> nn.Sequential:
+    """Return a 3×3 convolution of each channel by itself, then a 1×1 one; a norm after both, a ReLU after the last.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        norm: by key.
+        stride: of the 3×3 convolution.
+        dilation: likewise.
+        relu: whether there is one after the 3×3 convolution too.
+    """
     return nn.Sequential(
-        block(inputs, inputs, 3, norm=norm, stride=stride, dilation=dilation, groups=inputs),
+        block(inputs, inputs, 3, norm=norm, stride=stride, dilation=dilation, groups=inputs, relu=relu),
         block(inputs, outputs, norm=norm),
     )
 

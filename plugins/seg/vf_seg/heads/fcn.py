@@ -21,7 +21,7 @@ class FCNHead(Head):
         convs: their number; 0: the level goes to the classes as it is.
         kernel: of each.
         concat: whether a last convolution sees what came in beside what came out.
-        depthwise: whether convolutions are separable.
+        depthwise: whether convolutions are separable, without a ReLU in between.
         norm: by key.
         dropout: chance of a channel.
     """
@@ -46,7 +46,7 @@ class FCNHead(Head):
         widths = [given, *[width] * (convs - 1)]
         self.convs = nn.Sequential(
             *(
-                separable(w, width, norm=norm) if depthwise else block(w, width, kernel, norm=norm)
+                separable(w, width, norm=norm, relu=False) if depthwise else block(w, width, kernel, norm=norm)
                 for w in widths[:convs]
             )
         )

@@ -26,8 +26,8 @@ class FastSCNNBody(Backbone):
         self.channels, self.strides = (128, 64, 128), (8, 8, 32)
         self.fine = nn.Sequential(
             block(3, 32, 3, norm=norm, stride=2),
-            separable(32, 48, norm=norm, stride=2),
-            separable(48, 64, norm=norm, stride=2),
+            separable(32, 48, norm=norm, stride=2, relu=False),
+            separable(48, 64, norm=norm, stride=2, relu=False),
         )
         groups, inputs = [], 64
         for width, stride in zip(WIDTHS, (2, 2, 1), strict=True):

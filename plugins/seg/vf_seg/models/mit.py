@@ -19,7 +19,7 @@ HEADS = (1, 2, 5, 8)
 REDUCTIONS = (8, 4, 2, 1)
 """By how much keys and values of a stage are coarser than its queries, along a side."""
 EPS = 1e-6
-"""Of the norms that close a stage; the others have torch's."""
+"""Of all norms."""
 
 
 class MiT(Backbone):
@@ -107,7 +107,7 @@ class _Patches(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
         super().__init__()
         self.projection = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
-        self.norm = nn.LayerNorm(outputs)
+        self.norm = nn.LayerNorm(outputs, eps=EPS)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Return tokens [B,N,D], and h and w."""
@@ -120,7 +120,7 @@ class _Block(nn.Module):
 
     def __init__(self, channels: int, heads: int, reduction: int, chance: float) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.norm1, self.norm2 = nn.LayerNorm(channels, eps=EPS), nn.LayerNorm(channels, eps=EPS)
         self.attn = _Reduced(channels, heads, reduction)
         self.ffn = _FeedForward(channels, 4 * channels)
         self.drop = StochasticDepth(chance, "row")
@@ -160,7 +160,7 @@ class _Reduced(nn.Module):
         super().__init__()
         self.attn = _Attention(channels, heads)
         self.sr = nn.Conv2d(channels, channels, reduction, reduction) if reduction > 1 else None
-        self.norm = nn.LayerNorm(channels) if reduction > 1 else None
+        self.norm = nn.LayerNorm(channels, eps=EPS) if reduction > 1 else None
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         """Return tokens [B,N,D]."""
