@@ -164,8 +164,8 @@ def test_yolo_says_what_it_cannot_say(typed: Vf, layouts: Any) -> None:
 
 def test_cityscapes_to_coco(typed: Vf, layouts: Any) -> None:
     layouts.cityscapes()
-    before = resolve_data("cityscapes", ["data.masks=true"])
-    lines = done(typed, "cityscapes", "out", "--copy")
+    before = resolve_data("cityscapes", ["data.masks=true"], task="det")
+    lines = done(typed, "cityscapes", "out", "--copy", "--task", "det")
     assert lines == [
         "note: test: has no labels: it can be predicted, not measured",
         "note: maps of 11 classes of stuff are left out: COCO's instances have none",
@@ -279,7 +279,7 @@ MISTAKES = [
     (("coco", "out", "--split", "test"), "the data has no split 'test'; it has train, val"),
     (("coco", "out", "--to", "cocco"), "unknown writer 'cocco'; did you mean 'coco'?"),
     (("coco", "out", "--from", "coca"), "unknown dataset 'coca'; did you mean 'concat' or 'coco'?"),
-    (("coco", "out", "--from", "shapes"), "dataset 'shapes' is read from no folder; name another"),
+    (("coco", "out", "--from", "shapes", "--task", "det"), "dataset 'shapes' is read from no folder; name another"),
     (("coco", "out", "--classes", "lost.txt"), "--classes lost.txt: cannot be read: No such file or directory"),
     (("coco", "out", "--classes", "twice.txt"), "--classes twice.txt: names 'a' twice; expected one name a line"),
     (("coco", "out", "--classes", "empty.txt"), "--classes empty.txt: names no class; expected one name a line"),
