@@ -126,7 +126,7 @@ class Slurm:
         limit = time.monotonic() + PATIENCE
         while not (value := condition()):
             assert time.monotonic() < limit, f"{self.facts(job)}\n{self.logs(job)}"
-            time.sleep(0.2)
+            time.sleep(0.5)
         return value
 
     def logs(self, job: str) -> str:

@@ -125,7 +125,7 @@ def _setup(launcher: Slurm, place: Place) -> Iterator[str]:
     if place.port is not None:
         yield f"export MASTER_PORT={place.port}"
         return
-    yield "# A free port of this machine, which rank 0 is on, bound until this script ends, so that no other job gets it."
+    yield "# A free port of this machine, which rank 0 is on; bound until this script ends, for nobody else to get it."
     yield f"coproc port {{ exec {python_of(launcher)} -S -c {shlex.quote(PORT)}; }}"
     yield 'read -r MASTER_PORT <&"${port[0]}" && export MASTER_PORT'
 
@@ -155,9 +155,11 @@ if [ "$code" -eq {{requeue}} ]; then
         echo "vf: not requeued: this was start $((times + 1)), and max_requeues is {{most}}"
     else
         for pause in 1 2 4 8 15 30; do
-            state=$(timeout 10 scontrol -o show job "$SLURM_JOB_ID" | sed -n 's/.* JobState=\\([A-Z_]*\\).*/\\1/p')
+            # COMPLETING hides a scancel, which must stand; only the limit of time gives itself away.
+            state=$(timeout 10 scontrol -o show job "$SLURM_JOB_ID" |
+                sed -n 's/.* JobState=\\([A-Z_]*\\) Reason=\\([^ ]*\\).*/\\1 \\2/p')
             case $state in
-                RUNNING | COMPLETING | TIMEOUT)  # nobody has decided otherwise
+                RUNNING\\ * | *\\ TimeLimit)  # nobody has decided otherwise
                     if timeout 10 scontrol requeue "$SLURM_JOB_ID"; then
                         echo "vf: saved and requeued ($((times + 1)) of at most {{most}} times)"
                         tell requeued {{requeue}}

@@ -55,7 +55,9 @@ def _done(job: Job, world: World) -> int:
     refuse_misfit(job, world)
     from vf.worker import work
 
-    if job.action != "train":
+    if job.action == "train":
+        _outlive_late_signals()
+    else:
         _start_again_when_stopped()
     return work(job)
 
@@ -96,6 +98,16 @@ def _device_of(job: Job) -> str:
 
     device: str = from_text(job.recipe, f"{job.folder}/recipe.yaml").recipe.train.device
     return device
+
+
+def _outlive_late_signals() -> None:
+    """Let what comes after the last step, outside of the loop's own handlers, not end a process that is done."""
+    for number in STOPS:
+        signal.signal(number, _nothing)  # SIG_IGN would throw away what is held back for the loop
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Stand for a handler."""
 
 
 def _start_again_when_stopped() -> None:
