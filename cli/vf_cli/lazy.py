@@ -53,3 +53,13 @@ class LazyGroup(click.Group):
         if rows:
             with formatter.section("Commands"):
                 formatter.write_dl(rows)
+
+
+class GrowingGroup(LazyGroup):
+    """A group of ours that plugins may add to: their hook ``vf_commands`` adds a group of the same name."""
+
+    def more(self) -> Mapping[str, click.Command]:
+        """Return what plugins add."""
+        from vf_cli.main import commands_within
+
+        return commands_within(self.name or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.metadata
 import os
 import sys
@@ -13,7 +14,7 @@ import click
 
 from vf import __version__
 from vf.errors import PluginError, VFError, did_you_mean, listed
-from vf_cli.lazy import LazyGroup
+from vf_cli.lazy import GrowingGroup, LazyGroup
 
 COMMANDS = {
     "run": ("vf_cli.run:run", "Train, test and use models."),
@@ -30,24 +31,48 @@ INTERRUPTED = 130
 
 
 class _Guarded(click.Group):
-    """What plugins add their commands to; a name that is taken is refused."""
+    """What plugins add their commands to; a name that is taken is refused.
+
+    A group that is called like one of ours that plugins may add to (``vf data``) gives its commands to that one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.within: dict[str, dict[str, click.Command]] = {}
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Take a command under a free name."""
-        name = name or cmd.name
+        name = name or cmd.name or ""
+        ours = _our_group(name) if isinstance(cmd, click.Group) else None
+        if ours is not None and isinstance(cmd, click.Group):
+            taken = self.within.setdefault(name, {})
+            for inner, command in cmd.commands.items():
+                if inner in ours.lazy or inner in taken:
+                    raise PluginError(f"the command '{name} {inner}' exists already")
+                taken[inner] = command
+            return
         if name in COMMANDS or name in self.commands:
             raise PluginError(f"the command {name!r} exists already")
         super().add_command(cmd, name)
 
 
+def _our_group(name: str) -> GrowingGroup | None:
+    """Return one of our groups that plugins may add to."""
+    if name not in COMMANDS:
+        return None
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    return found if isinstance(found, GrowingGroup) else None
+
+
 @functools.cache
-def plugin_commands() -> Mapping[str, click.Command]:
-    """Return the commands of plugins by name."""
+def plugin_commands() -> _Guarded:
+    """Return what plugins add: commands of their own, and those within groups of ours."""
     from vf.plugins import plugins
 
     group = _Guarded()
     plugins().add_commands(group)
-    return group.commands
+    return group
 
 
 class Root(LazyGroup):
@@ -55,7 +80,12 @@ class Root(LazyGroup):
 
     def more(self) -> Mapping[str, click.Command]:
         """Return the commands of plugins."""
-        return plugin_commands()
+        return plugin_commands().commands
+
+
+def commands_within(name: str) -> Mapping[str, click.Command]:
+    """Return what plugins add to one of our groups."""
+    return plugin_commands().within.get(name, {})
 
 
 def _block(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> None:

@@ -89,4 +89,4 @@ def vf_recipes() -> Mapping[str, Path]:  # type: ignore[empty-body]
 
 @hookspec
 def vf_commands(cli: click.Group) -> None:
-    """Add Click commands. Import what they need inside their bodies."""
+    """Add Click commands. Import what they need inside their bodies. A group ``data`` joins ours."""

@@ -36,6 +36,18 @@ def test_a_plugin_does_not_take_the_name_of_a_command(vf: Vf, site: Any) -> None
     )
 
 
+def test_plugins_add_to_groups_of_ours(vf: Vf, site: Any) -> None:
+    head = "import vf\nimport click\n@vf.hookimpl\ndef vf_commands(cli):\n    group = click.Group('data')\n"
+    count = "    group.add_command(click.Command('{0}', callback=lambda: click.echo('{0}!'), help='Do {0}.'))\n"
+    site.add("one", f"{head}{count.format('fold')}    cli.add_command(group)")
+    site.add("two", f"{head}{count.format('check')}    cli.add_command(group)")
+    assert "Do fold." in vf("data", "--help").out
+    assert vf("data", "fold").out == "fold!\n"
+    assert vf("plugins", "list").out.splitlines()[-1] == (
+        "two: vf_commands: PluginError: the command 'data check' exists already; to remove it: pip uninstall dist-two"
+    )
+
+
 def test_version(vf: Vf) -> None:
     assert vf("--version").out == f"vf {__version__}\n"
 

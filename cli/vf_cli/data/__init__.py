@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vf_cli.lazy import LazyGroup
+from vf_cli.lazy import GrowingGroup
 
 COMMANDS = {
     "check": ("vf_cli.data.check:check", "Check the data of a recipe or a folder."),
@@ -17,6 +17,6 @@ COMMANDS = {
 }
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS)
+@click.group(cls=GrowingGroup, lazy=COMMANDS)
 def data() -> None:
     """Fetch, check, count, look at and rewrite data before training on it."""

@@ -89,7 +89,9 @@ def vf_recipes() -> Mapping[str, Path]:
 
 @hookimpl
 def vf_commands(cli: click.Group) -> None:
-    """``vf ocr``."""
+    """``vf ocr``, and ``vf data charset``."""
     from vf_ocr.commands import ocr
+    from vf_ocr.data_commands import data
 
     cli.add_command(ocr)
+    cli.add_command(data)

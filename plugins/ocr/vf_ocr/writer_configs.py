@@ -27,7 +27,7 @@ class Icdar:
 
 @vf.config
 class WordList:
-    """Word images with SPLIT.tsv, a line IMAGE<tab>TEXT for each."""
+    """Word images with SPLIT.tsv, a line IMAGE<tab>TEXT for each; of pages, the words that are cut out of them."""
 
     task: ClassVar[str] = "ocr"
 

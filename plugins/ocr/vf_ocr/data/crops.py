@@ -44,8 +44,7 @@ class CropDataset:
         ):
             if ignored or not text:
                 continue
-            # Of a curve that is cut out straight, the smallest rectangle around it is what there is.
-            quad = polygon if len(polygon) == 4 else smallest_quad(polygon)[0]
+            quad = corners_of(polygon)
             width, height = _sides(quad)
             if min(width, height) >= min_height:
                 self._places.append((index, row))
@@ -88,6 +87,11 @@ class CropDataset:
         """Height and width of each crop [N,2]."""
         sides = [_size(quad, self._margin) for quad in self._quads]
         return np.array([(height, width) for width, height in sides], np.int32).reshape(-1, 2)
+
+
+def corners_of(polygon: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the quad [4,2] that a polygon [K,2] is cut out by: of a curve, the smallest rectangle around it."""
+    return polygon if len(polygon) == 4 else smallest_quad(polygon)[0]
 
 
 def _sides(quad: NDArray[Any]) -> tuple[float, float]:
