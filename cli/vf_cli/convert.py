@@ -11,7 +11,7 @@ import click
 from vf.errors import ConfigError, DataError
 from vf_cli.options import SET
 
-SOURCES = ("torchvision", "mmdet", "mmseg", "mmpretrain", "yolox", "timm", "other")
+SOURCES = ("torchvision", "mmdet", "mmseg", "mmpretrain", "mmocr", "yolox", "timm", "other")
 """Those of `vf.foreign`, which is not imported to show the help."""
 
 

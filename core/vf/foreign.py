@@ -14,11 +14,11 @@ from vf.errors import CheckpointError, listed
 from vf.inert import load_inert
 from vf.weights import counted
 
-SOURCES = ("torchvision", "mmdet", "mmseg", "mmpretrain", "yolox", "timm", "other")
+SOURCES = ("torchvision", "mmdet", "mmseg", "mmpretrain", "mmocr", "yolox", "timm", "other")
 """Libraries; other: whatever the plugin of a model knows besides."""
 NESTS = ("state_dict", "model", "module", "params")
 """Keys under which a file may keep its weights; mmdet's state_dict are the averaged ones where there are any."""
-WRITERS = ("mmdet_version", "mmseg_version", "mmpretrain_version", "mmcv_version", "mmengine_version")
+WRITERS = ("mmdet_version", "mmseg_version", "mmpretrain_version", "mmocr_version", "mmcv_version", "mmengine_version")
 """Keys of OpenMMLab's meta that say who wrote a file."""
 
 
