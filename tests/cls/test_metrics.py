@@ -306,6 +306,13 @@ def test_metrics_of_one_label_refuse_many(config: MetricConfig) -> None:
         config.build(MANY)
 
 
+@pytest.mark.parametrize("config", [c.Accuracy(), c.PrecisionRecall(), c.ConfusionMatrix(), c.Calibration()])
+def test_an_image_of_an_unknown_class_is_not_measured(config: MetricConfig) -> None:
+    table = torch.eye(3)[[0, 1, 1, 2]]
+    assert measured(config, table, [0, [], 1, []]) == measured(config, table[[0, 2]], [0, 1])
+    assert set(measured(config, table[:1], [[]]).values()) == {None}
+
+
 def test_other_mistakes_are_named() -> None:
     with pytest.raises(DataError, match=r"^0: expected one label, got 2$"):
         measured(c.Accuracy(), [[0.1, 0.9, 0]], [[0, 1]])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vf_cls.metrics.seen import labels_of, probabilities_of, ratio
+from vf_cls.metrics.seen import labelled, probabilities_of, ratio
 
 
 class Accuracy:
@@ -26,7 +26,8 @@ class Accuracy:
 
     def update(self, predictions: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
         """Take a batch."""
-        probabilities, labels = probabilities_of(predictions), labels_of(targets)
+        known, labels = labelled(predictions, targets)
+        probabilities = probabilities_of(known)
         own = probabilities[np.arange(len(labels)), labels][:, None]
         lower = np.arange(probabilities.shape[1]) < labels[:, None]
         before = ((probabilities > own) | ((probabilities == own) & lower)).sum(1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vf_cls.metrics.seen import Matrix, labels_of, probabilities_of
+from vf_cls.metrics.seen import Matrix, labelled, probabilities_of
 
 UNIT = 2.0**36
 """Probabilities are added up as whole multiples of 1 / UNIT, so that sums do not depend on their order."""
@@ -31,9 +31,10 @@ class Calibration:
 
     def update(self, predictions: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
         """Take a batch."""
-        if not targets:
+        known, labels = labelled(predictions, targets)
+        if not known:
             return
-        probabilities, labels = probabilities_of(predictions), labels_of(targets)
+        probabilities = probabilities_of(known)
         sure = probabilities.max(1).astype(np.float64)
         right = probabilities.argmax(1) == labels
         places = np.searchsorted(self._edges, sure, side="right")

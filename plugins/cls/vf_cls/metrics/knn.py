@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vf.errors import ConfigError
-from vf_cls.metrics.seen import labels_of, ratio
+from vf_cls.metrics.seen import labelled, ratio
 
 AT_ONCE = 1024
 """Images that are compared with all others at one time."""
@@ -25,7 +25,7 @@ class Rows:
     def __init__(self) -> None:
         self.features: list[Tensor] = []
         self.labels: list[NDArray[np.int64]] = []
-        self.hashes: list[NDArray[np.uint64]] = []
+        self.hashes: list[NDArray[np.int64]] = []
 
     def add(self, predictions: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
         """Take a batch.
@@ -33,15 +33,17 @@ class Rows:
         Raises:
             ConfigError: predictions hold no features.
         """
-        if not targets:
+        known, labels = labelled(predictions, targets)
+        targets = [target for target in targets if len(target["labels"])]
+        if not known:
             return
-        if "features" not in predictions[0]:
+        if "features" not in known[0]:
             raise ConfigError("metric knn: predictions hold no features; --set model.features=true")
-        features = torch.stack([prediction["features"] for prediction in predictions])
+        features = torch.stack([prediction["features"] for prediction in known])
         self.features.append(F.normalize(features.float(), dim=1).half())
-        self.labels.append(labels_of(targets))
+        self.labels.append(labels)
         digests = [hashlib.blake2b(target["id"].encode(), digest_size=8).digest() for target in targets]
-        self.hashes.append(np.array([int.from_bytes(digest, "little") for digest in digests], np.uint64))
+        self.hashes.append(np.array([int.from_bytes(digest, "little", signed=True) for digest in digests], np.int64))
 
     def __len__(self) -> int:
         return sum(map(len, self.labels))
@@ -56,12 +58,14 @@ class Rows:
 
     def state(self) -> dict[str, Any]:
         """All of it."""
-        return {"features": self.features, "labels": self.labels, "hashes": self.hashes}
+        labels, hashes = ([torch.from_numpy(part) for part in parts] for parts in (self.labels, self.hashes))
+        return {"features": self.features, "labels": labels, "hashes": hashes}
 
     def merge(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Take the rows of others instead, in an order that does not depend on who had them."""
-        for name in ("features", "labels", "hashes"):
-            setattr(self, name, [part for state in states for part in state[name]])
+        self.features = [part for state in states for part in state["features"]]
+        self.labels = [part.numpy() for state in states for part in state["labels"]]
+        self.hashes = [part.numpy() for state in states for part in state["hashes"]]
         if len(self):
             order = np.argsort(np.concatenate(self.hashes), kind="stable")
             self.features = [torch.cat(self.features)[torch.from_numpy(order)]]

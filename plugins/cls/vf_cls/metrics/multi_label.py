@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vf_cls.metrics.seen import Matrix, harmonic, mean, probabilities_of, ratio
@@ -61,13 +62,17 @@ class MultiLabel:
 
     def state(self) -> dict[str, Any]:
         """Counts, and what is kept of the images."""
-        return {"counts": self._counts, "probabilities": self._probabilities, "there": self._there}
+        return {
+            "counts": self._counts.tolist(),
+            "probabilities": [torch.from_numpy(rows) for rows in self._probabilities],
+            "there": [torch.from_numpy(rows) for rows in self._there],
+        }
 
     def merge(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Take what several processes saw instead of what this one holds."""
-        self._counts = np.sum([state["counts"] for state in states], axis=0)
-        self._probabilities = [rows for state in states for rows in state["probabilities"]]
-        self._there = [rows for state in states for rows in state["there"]]
+        self._counts = np.sum([np.array(state["counts"], np.int64) for state in states], axis=0)
+        self._probabilities = [rows.numpy() for state in states for rows in state["probabilities"]]
+        self._there = [rows.numpy() for state in states for rows in state["there"]]
         self._aps = None
 
     def compute(self) -> dict[str, float | None]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vf_cls.metrics.seen import Matrix, labels_of, probabilities_of
+from vf_cls.metrics.seen import Matrix, labelled, probabilities_of
 
 
 class Pairs:
@@ -24,8 +24,9 @@ class Pairs:
 
     def update(self, predictions: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
         """Take a batch."""
-        if targets:
-            np.add.at(self.matrix, (labels_of(targets), probabilities_of(predictions).argmax(1)), 1)
+        known, labels = labelled(predictions, targets)
+        if known:
+            np.add.at(self.matrix, (labels, probabilities_of(known).argmax(1)), 1)
 
     def state(self) -> list[list[int]]:
         """The matrix."""

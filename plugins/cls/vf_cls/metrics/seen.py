@@ -19,12 +19,21 @@ def probabilities_of(predictions: Sequence[Mapping[str, Any]]) -> NDArray[np.flo
     return np.stack(rows) if rows else np.zeros((0, 1), np.float32)
 
 
-def labels_of(targets: Sequence[Mapping[str, Any]]) -> Matrix:
-    """Return the one label of each image [B]; DataError names an image that has not one."""
+def labelled(
+    predictions: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]
+) -> tuple[list[Mapping[str, Any]], Matrix]:
+    """Return the predictions of the images that have a label, and the one label of each [B].
+
+    An image of a class that the model does not know has none, and cannot be measured.
+
+    Raises:
+        DataError: an image has several.
+    """
     for target in targets:
-        if len(target["labels"]) != 1:
+        if len(target["labels"]) > 1:
             raise DataError(f"{target['id']}: expected one label, got {len(target['labels'])}")
-    return np.array([int(target["labels"][0]) for target in targets], np.int64)
+    kept = [(p, int(t["labels"][0])) for p, t in zip(predictions, targets, strict=True) if len(t["labels"])]
+    return [prediction for prediction, _ in kept], np.array([label for _, label in kept], np.int64)
 
 
 def ratio(part: float, whole: float) -> float | None:
