@@ -1,7 +1,7 @@
 """Config classes of published data sets. Free of torch.
 
 Addresses are those of their authors, and of MNIST that of the PyTorch project, because its authors serve it no more.
-The pages of CIFAR and of Fashion-MNIST name their md5; those of MNIST and Imagenette are the ones that torchvision checks
+The pages of CIFAR and of Fashion-MNIST name their md5; those of MNIST and Imagenette are what torchvision checks
 (torchvision.datasets.mnist, torchvision.datasets.imagenette). Sizes are what others recorded who fetched the files;
 none is known of Imagenette.
 """
