@@ -160,6 +160,7 @@ class Slurm:
 
 
 BOMB = '''
+import json
 import os
 import vf
 from vf.engine.callbacks import Callback
@@ -177,9 +178,20 @@ class BombConfig:
     def build(self):
         return Bomb()
 
+class Witness(Callback):
+    def on_start(self, state):
+        path = state.folder / f"witness_{state.ranks.world.rank}.json"
+        path.write_text(json.dumps(dict(os.environ)))
+
+@vf.config
+class WitnessConfig:
+    """Writes down what a process sees."""
+    def build(self):
+        return Witness()
+
 @vf.hookimpl
 def vf_callbacks():
-    return {"bomb": BombConfig}
+    return {"bomb": BombConfig, "witness": WitnessConfig}
 '''
 RECIPE = """\
 task: toy

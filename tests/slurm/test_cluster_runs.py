@@ -28,3 +28,13 @@ def test_two_nodes_of_two_tasks_train_to_the_losses_of_one_process(slurm: Any) -
     assert losses(slurm.folder / "many") == pytest.approx(losses(slurm.folder / "one"), abs=1e-5)
     assert slurm.events("many") == [(0, "started", 0), (0, "ended", 0)]
     assert [slurm.of("many", job, f"_{rank}_log.err") for rank in range(4)] == [""] * 4
+
+
+def test_a_job_measures_and_predicts_too(slurm: Any) -> None:
+    assert slurm.vf("run", "train", "toy.yaml", *PLAIN, "--out", "one").code == 0
+    job = slurm.submit("one", "--json", "--out", "found.json", "--nodes", "2", action="test")
+    here = slurm.vf("run", "test", "one", "--json")
+    assert slurm.ended(job)["JobState"] == "COMPLETED", slurm.logs(job)
+    assert json.loads(slurm.of("runs/test-001", job, "_0_log.out")) == json.loads(here.out)
+    assert (slurm.folder / "found.json").is_file()
+    assert not (slurm.folder / "runs/test-001/recipe.yaml").exists()  # no training
