@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import attrs
-
 import vf
 from vf.errors import ConfigError
 from vf.protocols import ModelConfig
@@ -59,7 +57,7 @@ class Spotter:
             raise ConfigError(
                 f"model.recogniser: {type(recogniser).__name__} does not read words; expected crnn or another"
             )
-        detector = self.detector.build(attrs.evolve(info, classes=("text",)))
+        detector = self.detector.build(info)
         if not isinstance(detector, TextDetector):
             raise ConfigError(
                 f"model.detector: {type(detector).__name__} does not find text; expected dbnet or another"
