@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vf import hookimpl
-from vf.protocols import DatasetConfig, MetricConfig, ModelConfig, WriterConfig
+from vf.protocols import BackboneConfig, DatasetConfig, MetricConfig, ModelConfig, TransformConfig, WriterConfig
 from vf_ocr import (
+    backbone_configs,
     detection_configs,
     generated_configs,
     hmean_configs,
@@ -16,6 +17,7 @@ from vf_ocr import (
     reading_configs,
     recognition_configs,
     spotter_configs,
+    transform_configs,
     word_configs,
     writer_configs,
 )
@@ -44,6 +46,12 @@ def vf_models() -> Mapping[str, type[ModelConfig]]:
 
 
 @hookimpl
+def vf_backbones() -> Mapping[str, type[BackboneConfig]]:
+    """What text is found on."""
+    return {"slim": backbone_configs.Slim}
+
+
+@hookimpl
 def vf_datasets() -> Mapping[str, type[DatasetConfig]]:
     """Generated words and pages, and the layouts that pages and words come in."""
     return {
@@ -59,6 +67,22 @@ def vf_datasets() -> Mapping[str, type[DatasetConfig]]:
         "word_folder": word_configs.WordFolder,
         "lmdb": word_configs.Lmdb,
         "crops": word_configs.Crops,
+    }
+
+
+@hookimpl
+def vf_transforms() -> Mapping[str, type[TransformConfig]]:
+    """Of pages, whose polygons follow, and of words."""
+    return {
+        "text_crop": transform_configs.TextCrop,
+        "text_rotate": transform_configs.TextRotate,
+        "text_flip": transform_configs.TextFlip,
+        "pad_ratio": transform_configs.PadRatio,
+        "rescale_height": transform_configs.RescaleHeight,
+        "word_warp": transform_configs.WordWarp,
+        "word_fault": transform_configs.WordFault,
+        "word_colour": transform_configs.WordColour,
+        "word_crop": transform_configs.WordCrop,
     }
 
 
