@@ -63,6 +63,24 @@ def newest_run() -> Path | None:
     return max(runs, key=_touched, default=None)
 
 
+def newest_of(task: str) -> Path:
+    """Return the run under ``runs/`` that was touched last of those of a task that have weights.
+
+    Raises:
+        RunError: there is none.
+    """
+    own = re.compile(rf"^task: {re.escape(task)}$", re.MULTILINE)
+    weights = [run / CHECKPOINTS / name / WEIGHTS for run in ROOT.glob("*") if is_run(run) for name in ("best", "last")]
+    runs = {file.parents[2] for file in weights if file.is_file()}
+    found = [run for run in runs if own.search((run / RECIPE).read_text(encoding="utf-8"))]
+    if not found:
+        raise RunError(
+            f"--task {task}: no run of it in runs/ here has weights; 'vf run train --task {task}' makes one, or name a "
+            "run or checkpoint in its place"
+        )
+    return max(found, key=_touched)
+
+
 def _touched(run: Path) -> float:
     return max((run / name).stat().st_mtime for name in (JOB, LOG, RECIPE) if (run / name).is_file())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,6 +220,40 @@ def test_infer_without_an_image(vf: Vf, trained: Path, source: str, sentence: st
     assert said.code == 2
     assert said.err.startswith(f"error: {sentence}")
     assert said.err.count("\n") == 1
+
+
+def test_infer_by_the_newest_run_of_a_task(vf: Vf, trained: Path, photos: Path) -> None:
+    said = vf("run", "infer", "--task", "det", str(photos / "a.jpg"), "--json")
+    assert (said.code, said.err) == (
+        2,
+        "error: --task det: no run of it in runs/ here has weights; 'vf run train --task det' makes one, or name a run "
+        "or checkpoint in its place\n",
+    )
+    for number, task in (("001", "det"), ("002", "det"), ("003", "det"), ("004", "cls")):
+        run = Path("runs") / f"own-{number}"
+        shutil.copytree(trained, run, symlinks=True)
+        (run / "recipe.yaml").write_text((run / "recipe.yaml").read_text().replace("task: det", f"task: {task}"))
+        for file in ("log.jsonl", "job.json", "recipe.yaml"):
+            os.utime(run / file, (0, 100 if number == "002" else 50))
+    shutil.rmtree(Path("runs/own-003/checkpoints"))
+    os.utime(Path("runs/own-003/log.jsonl"), (0, 200))
+    said = vf("run", "infer", "--task", "det", str(photos / "a.jpg"), "--json")
+    assert (said.code, said.err) == (0, "model runs/own-002: the newest run of det\n")
+    assert json.loads(said.out)["image"] == "photos/a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("run", "infer", "a"), "Error: Missing argument 'IMAGE|FOLDER'."),
+        (("run", "infer", "a", "b", "c"), "Error: Got unexpected extra argument (c)"),
+        (("run", "infer", "--task", "det", "a", "b"), "Error: Got unexpected extra argument (b)"),
+    ],
+)
+def test_infer_takes_a_model_and_a_source(vf: Vf, arguments: tuple[str, ...], sentence: str) -> None:
+    said = vf(*arguments)
+    assert said.code == 2
+    assert said.err.splitlines()[-1] == sentence
 
 
 def test_a_recipe_of_each_file_is_right(vf: Vf) -> None:
