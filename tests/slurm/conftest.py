@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -153,6 +154,26 @@ class Slurm:
     def begun(self, run: str, job: str, steps: int = 3) -> None:
         """Wait until a job has trained some steps."""
         self.until(lambda: self.steps(run) >= steps or self.facts(job)["JobState"] == "FAILED", job)
+
+    def requeues(self, job: str) -> int:
+        """Return how often accounting saw a job requeued."""
+        states = command("sacct", "-nXDP", "-j", job, "-o", "State").split()
+        return sum(state in ("REQUEUED", "PREEMPTED", "NODE_FAIL") for state in states)
+
+    def tasks(self, job: str, rank: int) -> list[int]:
+        """Return the processes of one task: itself first, then what it started."""
+        wanted = {f"SLURM_JOB_ID={job}".encode(), f"SLURM_PROCID={rank}".encode()}
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                is_task = wanted <= set(path.read_bytes().split(b"\0"))
+                if is_task and b"vf_slurm.task" in path.with_name("cmdline").read_bytes():
+                    found.append(int(path.parent.name))
+        return sorted(found)
+
+    def kill_slurmd(self, node: str) -> None:
+        """Kill the daemon of a machine, whose tasks live on."""
+        os.kill(int(Path(f"/run/slurm/slurmd-{node}.pid").read_text()), signal.SIGKILL)
 
     def repair(self) -> None:
         """Start what a test ended."""

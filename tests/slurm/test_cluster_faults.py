@@ -25,7 +25,6 @@ TWO = ("--nodes", "2", "--time", "10min")
 """Two machines with a process each."""
 SLOW = ("--set", "data.seconds=0.15")
 """Tensors do not depend on how long an image takes."""
-GONE_ON = ("REQUEUED", "COMPLETED")
 
 
 @pytest.fixture(scope="module")
@@ -45,30 +44,6 @@ def assert_same(slurm: Any, untouched: dict[str, Any], run: str, job: str) -> No
     ends.assert_same_end(end, untouched["end"])
 
 
-def requeues(job: str) -> int:
-    """Return how often accounting saw a job requeued."""
-    said = subprocess.run(
-        ["sacct", "-nXDP", "-j", job, "-o", "State"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    return sum(state in ("REQUEUED", "PREEMPTED", "NODE_FAIL") for state in said)
-
-
-def pids_of(job: str, rank: int) -> list[int]:
-    """Return the processes of one task: itself, and what it started."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            words = path.read_bytes().split(b"\0")
-            command = path.with_name("cmdline").read_bytes()
-        except OSError:
-            continue
-        if {f"SLURM_JOB_ID={job}".encode(), f"SLURM_PROCID={rank}".encode()} <= set(
-            words
-        ) and b"vf_slurm.task" in command:
-            found.append(int(path.parent.name))
-    return sorted(found)
-
-
 def test_the_limit_of_time_saves_requeues_once_and_goes_on(slurm: Any, untouched: Any) -> None:
     # Told between 10 and 40 s after its start, of which importing torch takes a part.
     job = slurm.submit("toy.yaml", *SLOW, "--nodes", "2", "--time", "1min", "--notice", "20s", "--out", "run")
@@ -76,7 +51,7 @@ def test_the_limit_of_time_saves_requeues_once_and_goes_on(slurm: Any, untouched
     assert slurm.ended(job)["JobState"] == "COMPLETED", slurm.logs(job)
     restarts = int(slurm.facts(job)["Restarts"])
     told = [event for event in slurm.events("run") if event[1] == "requeued"]
-    assert len(told) == restarts == requeues(job)
+    assert len(told) == restarts == slurm.requeues(job)
     assert "stopped at step" in slurm.of("run", job, "_0_log.out")
     assert f"vf: saved and requeued ({restarts} of at most 100 times)" in slurm.of("run", job, ".log")
     assert_same(slurm, untouched, "run", job)
@@ -93,7 +68,7 @@ def test_a_job_that_is_pre_empted_saves_makes_room_and_goes_on(slurm: Any, untou
     ).stdout.strip()
     assert slurm.ended(urgent)["JobState"] == "COMPLETED"
     assert slurm.ended(job)["JobState"] == "COMPLETED", slurm.logs(job)
-    assert int(slurm.facts(job)["Restarts"]) == 1 == requeues(job)
+    assert int(slurm.facts(job)["Restarts"]) == 1 == slurm.requeues(job)
     assert [(s, e) for s, e, _ in slurm.events("run")] == [
         (0, "started"), (0, "requeued"), (1, "started"), (1, "ended")
     ]  # fmt: skip
@@ -115,7 +90,7 @@ def test_scancel_ends_a_job_for_good(slurm: Any) -> None:
 def test_a_killed_rank_ends_all_is_named_and_what_it_left_goes_on(slurm: Any, untouched: Any) -> None:
     job = slurm.submit("toy.yaml", *SLOW, *TWO, "--out", "run", "--set", "train.save_every=2 steps")
     slurm.begun("run", job, steps=6)
-    os.kill(pids_of(job, 1)[0], signal.SIGKILL)
+    os.kill(slurm.tasks(job, 1)[0], signal.SIGKILL)
     facts = slurm.ended(job)
     assert (facts["JobState"], facts["Restarts"]) == ("FAILED", "0")
     assert re.search(r"^vf: failed first: node2: task 1: Killed$", slurm.of("run", job, ".log"), re.MULTILINE)
@@ -142,8 +117,8 @@ def test_a_slurmd_that_dies_requeues_and_the_ranks_that_live_on_give_way(slurm: 
     slow = ("--set", "data.seconds=0.6", "--set", "train.save_every=2 steps")
     job = slurm.submit("toy.yaml", *slow, *TWO, "--out", "run")
     slurm.begun("run", job)
-    left = [*pids_of(job, 0), *pids_of(job, 1)]
-    os.kill(int(Path("/run/slurm/slurmd-node1.pid").read_text()), signal.SIGKILL)  # the machine of rank 0
+    left = [*slurm.tasks(job, 0), *slurm.tasks(job, 1)]
+    slurm.kill_slurmd("node1")  # the machine of rank 0
     try:
         slurm.until(lambda: int(slurm.facts(job)["Restarts"]) == 1, job)
     finally:

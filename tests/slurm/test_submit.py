@@ -194,6 +194,10 @@ def test_a_job_inherits_nothing_of_another_job_or_training(monkeypatch: pytest.M
             "the launcher: launcher: tasks_per_node: each process takes a GPU of its own, and 4 is more than "
             "gpus_per_node 2; make it 2",
         ),
+        (
+            ("--additional", "array=0-3"),
+            "the launcher: launcher: additional: array is what vf itself says to Slurm; leave it out",
+        ),
         (("--time", "1h", "--notice", "2h"), "the launcher: launcher: notice: must be shorter than time 1h, got '2h'"),
         (
             ("--nproc", "2"),

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 NOTICE = 120.0
 """Seconds before its end at which a job is told, where it is long enough."""
 
+OURS = {"array", "error", "open-mode", "output", "wrap"}
+"""Options of sbatch that would break a job: each element of an array would write into one run folder."""
+
 
 @config
 class Slurm:
@@ -64,6 +67,8 @@ class Slurm:
     )
 
     def __attrs_post_init__(self) -> None:
+        if own := sorted({str(name).replace("_", "-") for name in self.additional} & OURS):
+            raise ValueError(f"additional: {own[0]} is what vf itself says to Slurm; leave it out")
         if self.gpus_per_node and self.tasks_per_node and self.tasks_per_node > self.gpus_per_node:
             raise ValueError(
                 f"tasks_per_node: each process takes a GPU of its own, and {self.tasks_per_node} is more than "

@@ -85,6 +85,7 @@ def render(launcher: Slurm, place: Place) -> str:
             "tell started 0",
             "code=0",
             _srun(launcher, place),
+            'cat "$log/$start.srun" >&2',
             "",
             _TAIL.format(requeue=REQUEUE, most=launcher.max_requeues),
         ]
@@ -136,7 +137,7 @@ def _srun(launcher: Slurm, place: Place) -> str:
         words.append(f"--cpus-per-task={launcher.cpus_per_task}")
     words += [f"--output={place.stem}_%t_log.out", f"--error={place.stem}_%t_log.err", *launcher.srun_args]
     command = f'"${{hold[@]}}" {python_of(launcher)} -m vf_slurm.task "$run/job.json"'
-    return f'{shlex.join(words)} \\\n    {command} 2> >(tee "$log/$start.srun" >&2) || code=$?'
+    return f'{shlex.join(words)} \\\n    {command} 2>"$log/$start.srun" || code=$?'
 
 
 _HEAD = f"""\

@@ -73,18 +73,21 @@ def submit(launcher: Slurm, job: Job) -> submitit.SlurmJob[Any]:
     fresh = not job.folder
     job = attrs.evolve(job, name=job.name or job.action).made() if fresh else job
     place = Place(run=Path(job.folder).resolve(), port=found.port)
+    handle: submitit.SlurmJob[Any] | None = None
     try:
         _refuse_two(place)
         _write_job(job, place)
         code = snapshot.take(place.logs / CODE)
         handle = _sbatch(found.launcher, place)
         _refuse_never(handle)
+        _note(found.launcher, job, place, handle, code)
     except BaseException:
+        if handle is not None:
+            ask("scancel", handle.job_id)  # nobody would know of it
         if fresh:
             shutil.rmtree(place.logs, ignore_errors=True)
             discard_unstarted(place.run)
         raise
-    _note(found.launcher, job, place, handle, code)
     with Console(sys.stdout) as console:
         for line in (*found.said, *_said(found.launcher, job, handle)):
             console.say(line)
@@ -149,7 +152,6 @@ def _refuse_never(handle: submitit.SlurmJob[Any]) -> None:
     """Slurm takes jobs that it will never start, and lets them wait."""
     reason = state_of(handle.job_id).reason
     if reason in NEVER:
-        ask("scancel", handle.job_id)
         raise ConfigError(f"Slurm would never start the job: {reason}; cancelled it; see 'scontrol show partition'")
 
 
