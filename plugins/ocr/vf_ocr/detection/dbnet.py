@@ -13,6 +13,9 @@ from vf_ocr.detection.kernels import IGNORE
 from vf_ocr.detection.losses import dice, hard_entropy, masked_l1
 from vf_ocr.detection.maps import STEPS
 
+PRIOR = -2.0
+"""Logit of kernels at the start: of the cells of a page, about one in eight lies in one."""
+
 
 @attrs.frozen(kw_only=True)
 class DBRules:
@@ -44,6 +47,9 @@ class DBHead(nn.Module):
         super().__init__()
         self.kernels = branch(inputs, doublings)
         self.thresholds = branch(inputs, doublings)
+        last = self.kernels[-1]
+        assert isinstance(last, nn.Conv2d | nn.ConvTranspose2d)
+        nn.init.constant_(last.get_parameter("bias"), PRIOR)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return logits [B,1,h,w]; those of the thresholds in training alone."""
