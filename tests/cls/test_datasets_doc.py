@@ -1,4 +1,4 @@
-"""docs/datasets_cls.md, tried command by command on folders laid out as it says; every transform is described."""
+"""docs/classification_data.md, tried command by command on folders laid out as it says; every transform is described."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import vf_cls
 from vf.recipes import resolve
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "datasets_cls.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "classification_data.md").read_text(encoding="utf-8")
 COMMANDS = [shlex.split(line.partition("  #")[0]) for line in re.findall(r"^(vf .*)$", PAGE, re.MULTILINE)]
 RECIPES = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
