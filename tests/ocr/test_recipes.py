@@ -18,9 +18,9 @@ from vf.plugins import plugins
 from vf.recipes import Resolved, resolve
 
 FILES = {name: file for name, file in plugins().recipes.items() if name.startswith("ocr/")}
-QUICK = {"ocr/dbnet_custom"}
+QUICK = {"ocr/dbnet_custom", "ocr/quickstart", "ocr/crnn_custom"}
 """What the default run trains; other tests train the other kinds at a smaller size."""
-OWN = {"ocr/quickstart", "ocr/custom", "ocr/dbnet_custom"}
+OWN = {"ocr/quickstart", "ocr/custom", "ocr/dbnet_custom", "ocr/crnn_custom"}
 """No paper has figures for them."""
 DETECTORS = ("dbnet", "dbnetpp", "psenet", "panet")
 
@@ -33,7 +33,10 @@ def small(name: str) -> Resolved:
     if model["name"] in DETECTORS:
         overrides = [f"data={{{pages}}}", "model.resize={short: 96, long: 128, train_long: 128}"]
     elif model["name"] == "spotter":
-        overrides = [f"data={{{pages}, charset: lower}}"]
+        overrides = [
+            f"data={{{pages}, charset: lower}}",
+            "model.detector.resize={short: 96, long: 128, train_long: 128}",
+        ]
     else:
         overrides = [f"data={{name: words, {few}, charset: lower}}"]
     backbone = model.get("backbone", {})
