@@ -65,6 +65,8 @@ def _jpeg_ends(data: bytes) -> bool:
     Segments before the scan are stepped over, because a thumbnail in one of them has an end marker of its own;
     inside the scan the marker's bytes cannot occur. Phones append whole videos after the end.
     """
+    if data.endswith(b"\xff\xd9"):  # as nearly all do; one that was cut off there has no scan, and is not decoded
+        return True
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         if data[at + 1] == 0xDA:

@@ -85,14 +85,14 @@ class Folder:
 
     def head(self, name: str, count: int) -> bytes:
         """Return the first bytes of a file; all of them where ``count`` is negative."""
-        path = self.root / name
+        path = os.path.join(self.root, name)  # a Path of each name would take longer than a small file
         try:
-            with path.open("rb", buffering=0) as file:
+            with open(path, "rb", buffering=0) as file:
                 return file.read(count)
         except FileNotFoundError:
-            raise DataError(f"{path}: no such file") from None
+            raise DataError(f"{self.where(name)}: no such file") from None
         except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+            raise DataError(f"{self.where(name)}: cannot be read: {error.strerror}") from None
 
     def has(self, name: str) -> bool:
         """Whether there is such a file."""
