@@ -26,6 +26,7 @@ class State:
     reason: str = ""
     """Why it waits."""
     restarts: int = 0
+    partition: str = ""
 
     @property
     def alive(self) -> bool:
@@ -38,8 +39,16 @@ def state_of(job: str) -> State:
     done = ask("scontrol", "-o", "show", "job", job)
     if done.returncode:
         return State("")
-    words = dict(re.findall(r"\b(JobState|Reason|Restarts)=(\S+)", done.stdout))
-    return State(words.get("JobState", ""), words.get("Reason", ""), int(words.get("Restarts", 0)))
+    words = dict(re.findall(r"\b(JobState|Reason|Restarts|Partition)=(\S+)", done.stdout))
+    return State(
+        words.get("JobState", ""), words.get("Reason", ""), int(words.get("Restarts", 0)), words.get("Partition", "")
+    )
+
+
+def limits_of(partition: str) -> str:
+    """Return what a partition allows, in Slurm's words; empty where it does not say."""
+    done = ask("scontrol", "-o", "show", "partition", partition)
+    return ", ".join(re.findall(r"\b(?:MaxTime|MaxNodes|TotalNodes)=\S+", done.stdout))
 
 
 def ask(*command: str) -> subprocess.CompletedProcess[str]:

@@ -29,7 +29,7 @@ from vf.runs import CHECKPOINTS, JOB, discard_unstarted, next_run
 from vf_slurm import snapshot
 from vf_slurm.launcher_configs import Slurm
 from vf_slurm.script import CODE, LOGS, Place, render
-from vf_slurm.states import NEVER, ask, state_of
+from vf_slurm.states import NEVER, ask, limits_of, state_of
 from vf_slurm.surroundings import cleaned, refuse_here, with_defaults
 
 JOBS = "jobs.jsonl"
@@ -150,9 +150,10 @@ def _sbatch(launcher: Slurm, place: Place) -> submitit.SlurmJob[Any]:
 
 def _refuse_never(handle: submitit.SlurmJob[Any]) -> None:
     """Slurm takes jobs that it will never start, and lets them wait."""
-    reason = state_of(handle.job_id).reason
-    if reason in NEVER:
-        raise ConfigError(f"Slurm would never start the job: {reason}; cancelled it; see 'scontrol show partition'")
+    state = state_of(handle.job_id)
+    if state.reason in NEVER:
+        limits = f" (partition {state.partition}: {limits_of(state.partition)})"
+        raise ConfigError(f"Slurm would never start the job: {state.reason}{limits}; cancelled it")
 
 
 def _slurms_words(text: str) -> str:
