@@ -269,7 +269,11 @@ class LauncherConfig(Protocol):
 
 
 class Preprocess(Protocol):
-    """A model's own image rules, the same in train, val, predict and export. Also an ``nn.Module``."""
+    """A model's own image rules, the same in train, val, predict and export. Also an ``nn.Module``.
+
+    An optional method ``finish(sample) -> Sample`` takes the place of ``fit`` in training where a transform decides on
+    the size of samples: for targets that are made of others on the workers.
+    """
 
     pad_value: int
     """What a batch is padded with, in 0..255."""

@@ -189,3 +189,25 @@ def test_an_error_of_the_data_leaves_a_worker_as_it_is(workers: int) -> None:
     broken = TrainView(Broken(), (), LETTERBOX, seed=0)
     with pytest.raises(DataError, match=r"^image \d: is truncated$"):
         list(train_batches(broken, sampler, fill=0, workers=workers, prefetch=2, pin=False))
+
+
+class Finishing(Letterbox):
+    """Image rules that add to the target last."""
+
+    def finish(self, sample: Sample) -> Sample:
+        return attrs.evolve(sample, target={**sample.target, "seen": torch.tensor(sample.size)})
+
+
+@pytest.mark.parametrize("sets_size", [False, True])
+def test_what_a_transform_sized_is_finished_and_not_fitted(sets_size: bool) -> None:
+    transform = v2.Resize([8, 12])
+    transform.sets_size = sets_size  # type: ignore[assignment]
+    view = TrainView(Boxes(), [transform], Finishing(size=(32, 32)), seed=0)
+    fitted = view[Draw(epoch=0, index=1, final=False)]
+    assert isinstance(fitted, Fitted)
+    if sets_size:
+        assert fitted.sample.size == (8, 12)
+        assert fitted.sample.target["seen"].tolist() == [8, 12]
+    else:
+        assert max(fitted.sample.size) == 32
+        assert "seen" not in fitted.sample.target

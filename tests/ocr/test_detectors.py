@@ -18,14 +18,17 @@ import vf.testing
 import vf_ocr
 from vf.backbones import ResNet
 from vf.data.collate import Collate
-from vf.data.pipeline import Fitted, drop_empty_boxes
+from vf.data.pipeline import Fitted, TrainView, drop_empty_boxes
 from vf.data.sample import Batch, Sample
+from vf.data.sampler import Draw
 from vf.errors import ConfigError, DataError
 from vf.protocols import DatasetInfo
 from vf_ocr.backbone_configs import Slim
 from vf_ocr.detection.deformable import DeformableConv2d
 from vf_ocr.detection_configs import DBNet, DBNetPP, PANet, PSENet, Sizing
+from vf_ocr.generated_configs import Pages
 from vf_ocr.texts import Texts
+from vf_ocr.transform_configs import TextCrop
 
 INFO = DatasetInfo(classes=("text",), task="ocr", num_samples={"train": 2}, fingerprint="0")
 SMALL = Sizing(short=96, long=128, train_long=128)
@@ -179,6 +182,21 @@ def test_training_sizes_images_by_their_long_side_and_pads_to_a_square() -> None
     assert model.preprocess(given.images, given.sizes).shape == (1, 3, 128, 128)
     asis = DBNet(resize=attrs.evolve(SMALL, train_long=0)).build(INFO)
     assert asis.preprocess.fit(page, with_target=True).size == (50, 200)
+
+
+def test_maps_are_made_on_the_workers_too_where_a_transform_decides_on_the_size() -> None:
+    rules: Any = DBNet(resize=SMALL).build(INFO).preprocess
+    crop = TextCrop(size=(96, 64)).build()
+    view = TrainView(Pages(size=(128, 128), train=3).build("train"), [crop], rules, seed=0)
+    for index in range(3):
+        fitted = view[Draw(epoch=0, index=index, final=False)]
+        assert isinstance(fitted, Fitted)
+        target, size = fitted.sample.target, fitted.sample.size
+        assert size == (96, 64)
+        assert target["kernel_map"].shape == target["band_map"].shape == size
+        torch.testing.assert_close(
+            target["kernel_map"].as_subclass(torch.Tensor), rules.maps_of(target, size)["kernel_map"]
+        )
 
 
 def test_deformable_convolutions_begin_as_plain_ones_that_count_half() -> None:

@@ -16,7 +16,7 @@ from vf.data.follow import lowered, raised, select_objects, settle
 from vf.data.on_device import is_for_batches
 from vf.data.sample import Sample
 from vf.data.sampler import Draw
-from vf.data.seeding import mix, seeded
+from vf.data.seeding import mix, put_back, reseed
 from vf.errors import ConfigError, VFError
 from vf.protocols import Dataset, Preprocess
 
@@ -49,7 +49,7 @@ class TrainView(TorchDataset[Fitted | Failure]):
     """Augmented samples, each a pure function of (seed, epoch, index).
 
     The model's ``preprocess.fit`` comes last, unless a transform has the attribute ``sets_size = True``: then the
-    size that this one gives is what the model is trained at.
+    size that this one gives is what the model is trained at, and ``preprocess.finish``, where there is one, comes last.
     """
 
     def __init__(
@@ -69,12 +69,22 @@ class TrainView(TorchDataset[Fitted | Failure]):
         self._sets_size = any(getattr(t, "sets_size", False) for t in transforms)
 
     def __getitem__(self, draw: Draw) -> Fitted | Failure:
+        with put_back():
+            return self._drawn(draw)
+
+    def __getitems__(self, draws: Sequence[Draw]) -> list[Fitted | Failure]:
+        """Return those of a batch; the generators are put back once."""
+        with put_back():
+            return [self._drawn(draw) for draw in draws]
+
+    def _drawn(self, draw: Draw) -> Fitted | Failure:
         skipped: tuple[str, ...] = ()
         index = draw.index
         for attempt in range(self._attempts):
             try:
-                with seeded(self._seed, draw.epoch, index):
-                    return attrs.evolve(self._load(attrs.evolve(draw, index=index)), skipped=skipped)
+                reseed(self._seed, draw.epoch, index)
+                fitted = self._load(attrs.evolve(draw, index=index) if attempt else draw)
+                return attrs.evolve(fitted, skipped=skipped) if skipped else fitted
             except VFError as error:
                 kind, skipped = type(error), tuple(dict.fromkeys((*skipped, *error.problems)))
             # Another sample, the same one in every run, takes the place: batches stay full.
@@ -88,6 +98,8 @@ class TrainView(TorchDataset[Fitted | Failure]):
             sample = apply_transform(transform, sample, self._pick, final=draw.final)
         if not self._sets_size:
             sample = self._preprocess.fit(sample, with_target=True)
+        elif (finish := getattr(self._preprocess, "finish", None)) is not None:
+            sample = finish(sample)
         return Fitted(drop_empty_boxes(sample), original)
 
     def _pick(self) -> Sample:

@@ -56,6 +56,10 @@ class TextSizing(KeepRatio):
         if self.train_long:
             size = fitted_size(sample.size, short=self.train_long, long=self.train_long)
             sample = resize_sample(sample, size)
+        return self.finish(sample)
+
+    def finish(self, sample: Sample) -> Sample:
+        """Make the maps of a sample that has its size."""
         made = self.maps_of(sample.target, sample.size)
         return attrs.evolve(sample, target={**sample.target, **{k: tv_tensors.Mask(v) for k, v in made.items()}})
 
@@ -75,7 +79,7 @@ class TextSizing(KeepRatio):
     def batch_maps(self, batch: Batch, size: tuple[int, int]) -> dict[str, Tensor]:
         """Return maps [B,h,w] by name, for images padded to ``size`` (height, width): of the workers, or made now.
 
-        They are made now where a transform decides on the size of samples, and the workers never came here.
+        They are made now for batches that no worker made.
         """
         names, stride, count = self.maps.names, self.maps.stride, len(batch)
         goal = (size[0] // stride, size[1] // stride)
