@@ -52,10 +52,9 @@ def _heads(default: int, help_: str) -> Any:
 
 def _need_characters(info: vf.DatasetInfo, model: str) -> tuple[str, ...]:
     """Return the charset; DataError where the data have none."""
-    long = [name for name in info.classes if len(name) != 1]
-    if long:
+    if info.classes == ("text",):
         raise vf.DataError(
-            f"model {model}: reads characters, and the data have the class {long[0]!r}: text to be found, not read; "
+            f"model {model}: reads characters, and the data have the class 'text' alone: to be found, not read; "
             "set data.charset, or choose data of words"
         )
     return info.classes
