@@ -29,14 +29,26 @@ def seeded(*numbers: int) -> Iterator[None]:
     Transforms of torchvision and of third parties draw from these global generators, so seeding them is what
     makes any transform a pure function of the numbers. Of numpy, the second of a pair of normal draws is forgotten.
     """
+    with put_back():
+        reseed(*numbers)
+        yield
+
+
+def reseed(*numbers: int) -> None:
+    """Seed the three inside a block of :func:`put_back`, in a fourth of the time of a block of its own."""
     seed = mix(*numbers)
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)
+
+
+@contextlib.contextmanager
+def put_back() -> Iterator[None]:
+    """Give the three generators back as they were, whatever happens to them inside the block."""
     generator = torch.default_generator
     before = generator.get_state(), random.getstate(), get_bit_generator()
     inside = _spare.pop() if _spare else np.random.MT19937(0)
-    generator.manual_seed(seed)
-    random.seed(seed)
     set_bit_generator(inside)
-    np.random.seed(seed & 0xFFFFFFFF)
     try:
         yield
     finally:

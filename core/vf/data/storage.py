@@ -125,7 +125,7 @@ class Folder:
 
     def where(self, name: str = "") -> str:
         """The path."""
-        return str(self.root / name)
+        return os.path.join(self.root, name) if name else str(self.root)
 
     def _zip(self, name: str) -> Path | None:
         """Return the zip that ``name`` is, or that stands for the folder ``name``."""
