@@ -119,8 +119,8 @@ def looks_icdar(root: Storage) -> bool:
         for name in [n for n in labels.files() if n.endswith(".txt")][:5]:
             head = labels.head(name, 2000).decode("utf-8-sig", errors="ignore").splitlines()
             lines = [line for line in head if line.strip()][:1]
-            if lines:
-                return any(_numbers(_fields(lines[0], f), f) for f in ("quad", "box"))
+            if lines:  # parts of a side, as YOLO's lines have them, are no corners in px
+                return any(max(_numbers(_fields(lines[0], f), f), default=0) > 1 for f in ("quad", "box"))
     return False
 
 

@@ -99,6 +99,9 @@ def looks_listed(root: Storage) -> bool:
         for line in [line for line in head.splitlines() if line.strip()][:2]:
             cells = [cell.strip().strip('"') for cell in re.split(r'[,\t]|": "?|\s+', line)]
             known = [cell for cell in cells if cell.lower().endswith(tuple(IMAGE_SUFFIXES))]
+            numbers = sum(re.fullmatch(r"-?\d+(\.\d+)?", cell) is not None for cell in cells)
+            if numbers >= 4:  # the corners of a box: objects, not words
+                return False
             if len(known) == 1 and len(cells) > 1 and any(root.has(posixpath.join(p, known[0])) for p in places):
                 return True
     return False
