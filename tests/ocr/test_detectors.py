@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -17,11 +19,14 @@ from torchvision.ops import deform_conv2d
 import vf.testing
 import vf_ocr
 from vf.backbones import ResNet
+from vf.conversion import Order, convert
 from vf.data.collate import Collate
 from vf.data.pipeline import Fitted, TrainView, drop_empty_boxes
 from vf.data.sample import Batch, Sample
 from vf.data.sampler import Draw
 from vf.errors import ConfigError, DataError
+from vf.foreign import read_foreign
+from vf.predict import Predictor
 from vf.protocols import DatasetInfo
 from vf_ocr.backbone_configs import Slim
 from vf_ocr.detection.deformable import DeformableConv2d
@@ -236,6 +241,25 @@ def test_names_of_mmocr_are_ours() -> None:
         assert weights is not None
         rename = renamer(weights, wanted)
         assert None not in [rename(one) for one in (*theirs.split(), "backbone.layer1.0.conv1.weight")], name
+
+
+def test_vf_convert_makes_a_detector_of_a_file_of_mmocr(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    ours = DBNet().build(INFO).state_dict()
+    back = (
+        (r"neck\.(lateral|smooth)\.(\d)\.weight", r"neck.\1_convs.\2.conv.weight"),
+        (r"head\.kernels\.(.+)", r"det_head.binarize.\1"),
+        (r"head\.thresholds\.(.+)", r"det_head.threshold.\1"),
+        (r"(backbone\..+)", r"\1"),
+    )
+    theirs = {re.sub(a, b, name): t for name, t in ours.items() for a, b in back if re.fullmatch(a, name)}
+    torch.save({"meta": {"mmocr_version": "1.0.1"}, "state_dict": theirs}, tmp_path / "theirs.pth")
+    order = Order(source="mmocr", to="ocr/dbnet_r18_fpnc_1200e_icdar2015")
+    done = convert(read_foreign(tmp_path / "theirs.pth"), tmp_path / "ours.safetensors", order)
+    assert done.whole, done.lines
+    loaded = Predictor.load(tmp_path / "ours.safetensors", device="cpu")
+    assert loaded.info.classes == ("text",)
+    torch.testing.assert_close(dict(loaded.model.state_dict()), dict(ours))
 
 
 def test_data_without_polygons_is_refused() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vf.protocols import ForeignWeights
+from vf.protocols import ClassRows, ForeignWeights
 
 if TYPE_CHECKING:
     from vf_ocr.detection_configs import TextDetector
@@ -59,4 +59,8 @@ def detector(model: TextDetector, source: str) -> ForeignWeights | None:
     rules = BY_MODEL.get(type(model).__name__)
     if source != "mmocr" or rules is None:
         return None
-    return ForeignWeights(rules=((r"backbone\.(.+)", r"backbone.\1"), *rules), known=((("text",), (0,)),))
+    return ForeignWeights(
+        rules=((r"backbone\.(.+)", r"backbone.\1"), *rules),
+        rows=(ClassRows(names=r"head\.(kernels\.6|maps)\.bias"),),  # what it says is of one class
+        known=((("text",), (0,)),),
+    )
