@@ -149,6 +149,8 @@ class Inference:
         return attrs.asdict(self)
 
 
+ONE_PROCESS = ("infer",)
+"""Actions that are not shared out."""
 NEWEST = "newest"
 """As a checkpoint: the newest good one of the run folder, or the beginning where there is none."""
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torchvision
 
 
 def losses(run: Path) -> list[float]:
@@ -38,3 +40,14 @@ def test_a_job_measures_and_predicts_too(slurm: Any) -> None:
     assert json.loads(slurm.of("runs/test-001", job, "_0_log.out")) == json.loads(here.out)
     assert (slurm.folder / "found.json").is_file()
     assert not (slurm.folder / "runs/test-001/recipe.yaml").exists()  # no training
+
+
+def test_a_job_predicts_where_a_command_would(slurm: Any) -> None:
+    assert slurm.vf("run", "train", "toy.yaml", *PLAIN, "--out", "one").code == 0
+    Path("images").mkdir()
+    torchvision.io.write_png(torch.full((3, 12, 12), 200, dtype=torch.uint8), "images/a.png")
+    job = slurm.submit("one", "images", "--out", "cluster", "--gpus-per-node", "2", "--device", "cpu", action="infer")
+    assert slurm.vf("run", "infer", "one", "images", "--out", "here").code == 0
+    assert slurm.ended(job)["JobState"] == "COMPLETED", slurm.logs(job)
+    for name in ("predictions.json", "a.png.jpg"):
+        assert Path("cluster", name).read_bytes() == Path("here", name).read_bytes()

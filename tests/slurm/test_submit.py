@@ -211,6 +211,17 @@ def test_mistakes_of_one_line(vf_here: Vf, arguments: tuple[str, ...], sentence:
     assert not Path("runs").exists()
 
 
+def test_what_takes_one_process_gets_one(vf_here: Vf) -> None:
+    said = vf_here("run", "infer", "run", "images", "--launcher", "slurm", "--gpus-per-node", "8", "--print")
+    assert (said.code, said.err) == (0, "")
+    assert "#SBATCH --ntasks-per-node=1" in said.out.splitlines()
+    said = vf_here("run", "infer", "run", "images", "--launcher", "slurm", "--tasks-per-node", "2")
+    assert (said.code, said.err) == (
+        2,
+        "error: infer: takes one process; leave --nodes and --tasks-per-node out\n",
+    )
+
+
 def test_a_flag_of_another_launcher(vf_here: Vf) -> None:
     said = vf_here("run", "train", "toy.yaml", "--partition", "dev")
     assert (said.code, said.err) == (

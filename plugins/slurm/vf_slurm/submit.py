@@ -24,8 +24,9 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from vf.console import Console
 from vf.errors import ConfigError, RunError, SetupError
-from vf.launch import NEWEST, Job
+from vf.launch import NEWEST, ONE_PROCESS, Job
 from vf.runs import CHECKPOINTS, JOB, discard_unstarted, next_run
+from vf.schema import changed
 from vf_slurm import snapshot
 from vf_slurm.launcher_configs import Slurm
 from vf_slurm.script import CODE, LOGS, Place, render
@@ -55,7 +56,7 @@ class Sbatch(submitit.SlurmExecutor):
 
 def preview(launcher: Slurm, job: Job) -> str:
     """Return the script that :func:`submit` would give to sbatch."""
-    found = with_defaults(launcher)
+    found = with_defaults(_fitted(launcher, job))
     run = Path(job.folder or job.out or next_run(job.name or job.action))
     return render(found.launcher, Place(run=run.resolve(), port=found.port))
 
@@ -69,7 +70,7 @@ def submit(launcher: Slurm, job: Job) -> submitit.SlurmJob[Any]:
         RunError: the run folder cannot be used.
     """
     refuse_here()
-    found = with_defaults(launcher)
+    found = with_defaults(_fitted(launcher, job))
     fresh = not job.folder
     job = attrs.evolve(job, name=job.name or job.action).made() if fresh else job
     place = Place(run=Path(job.folder).resolve(), port=found.port)
@@ -92,6 +93,15 @@ def submit(launcher: Slurm, job: Job) -> submitit.SlurmJob[Any]:
         for line in (*found.said, *_said(found.launcher, job, handle)):
             console.say(line)
     return handle
+
+
+def _fitted(launcher: Slurm, job: Job) -> Slurm:
+    """Return the launcher with one process where the action takes no more."""
+    if job.action not in ONE_PROCESS:
+        return launcher
+    if (launcher.nodes or 1) > 1 or (launcher.tasks_per_node or 1) > 1:
+        raise ConfigError(f"{job.action}: takes one process; leave --nodes and --tasks-per-node out")
+    return changed(launcher, nodes=1, tasks_per_node=1)
 
 
 def last_job(run: Path) -> str:
