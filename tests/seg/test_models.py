@@ -26,6 +26,7 @@ from vf.training import Train
 from vf_seg import light_configs as light
 from vf_seg import model_configs as models
 from vf_seg.backbone_configs import MiT
+from vf_seg.heads.blocks import Fuse, like
 from vf_seg.image_configs import Resize
 from vf_seg.loss_configs import CrossEntropy, Dice
 from vf_seg.segmenter_configs import Aux
@@ -262,6 +263,23 @@ def test_wrong_keys_are_refused(make: Callable[[], Any], sentence: str) -> None:
 def as_tensor(value: Any) -> Tensor:
     assert isinstance(value, Tensor)
     return value
+
+
+@pytest.mark.parametrize("size", [(13, 17), (3, 4), (6, 6), (1, 2)])
+def test_grids_are_convolved_as_if_they_were_maps(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    fuse = Fuse(5, [3, 3, 4], 7, norm="bn").double().eval()
+    conv, norm, relu = fuse
+    exact: Any = {"requires_grad": True, "dtype": torch.float64}
+    x = torch.randn(2, 5, *size, **exact)
+    grids = [torch.randn(2, width, cells, cells, **exact) for width, cells in ((3, 1), (3, 2), (4, 6))]
+    found = []
+    for out in (fuse(x, grids), relu(norm(conv(torch.cat([x, *(like(grid, x) for grid in grids)], 1))))):
+        gradients = torch.autograd.grad(out.square().sum(), [x, *grids, *fuse.parameters()])
+        found.append([out, *gradients])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+    assert Fuse(5, [], 7, norm="bn").double().eval()(x).shape == (2, 7, *size)
 
 
 def test_small_images_are_padded() -> None:

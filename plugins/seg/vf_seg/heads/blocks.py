@@ -88,7 +88,7 @@ class Head(nn.Module):
 
 
 class Pyramid(nn.ModuleList):
-    """Pyramid pooling (arXiv 1612.01105): means over grids of bins, brought back to the size of the map.
+    """Pyramid pooling (arXiv 1612.01105): means over grids of bins.
 
     Args:
         inputs: channels of the map.
@@ -103,6 +103,59 @@ class Pyramid(nn.ModuleList):
         )
         self.pools_to_one = 1 in bins
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the map and all grids, joined along the channels."""
-        return torch.cat([x, *(like(grid(x), x) for grid in self)], 1)
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the grids, [B,outputs,bins,bins] each."""
+        return [grid(x) for grid in self]
+
+
+class Fuse(nn.Sequential):
+    """A 3×3 convolution, norm and ReLU of a map and of grids that are resized to it, joined along the channels.
+
+    A grid has few cells, and both resizing and the convolution are linear: its channels are mixed in the grid, for each
+    of the nine places of the kernel, and what comes of it is spread over the map. The same sums, in an order that
+    needs a thousandth of the products; in PSPNet that was a fifth of all.
+
+    Args:
+        inputs: channels of the map.
+        grids: channels of each grid.
+        outputs: channels that it gives.
+        norm: by key.
+    """
+
+    def __init__(self, inputs: int, grids: Sequence[int], outputs: int, *, norm: str) -> None:
+        super().__init__(*block(inputs + sum(grids), outputs, 3, norm=norm))
+        self._parts = [inputs, *grids]
+
+    def forward(self, x: Tensor, grids: Sequence[Tensor] = ()) -> Tensor:
+        """Return [B,outputs,h,w] for a map [B,inputs,h,w] and grids."""
+        conv, norm, relu = self
+        own, *others = conv.get_parameter("weight").split(self._parts, 1)
+        total, spread = F.conv2d(x, own, padding=1), None
+        height, width = x.shape[-2:]
+        for grid, weight in zip(grids, others, strict=True):
+            # b image, c and o channels, v and u places of the kernel, i and j cells, y and x pixels
+            mixed = torch.einsum("bcij,ocvu->bovuij", grid, weight)
+            rows, columns = shares(grid.shape[-2], height, x), shares(grid.shape[-1], width, x)
+            across = torch.einsum("bovuij,ujx->bovix", mixed, columns.to(mixed.dtype))
+            part = torch.einsum("bovix,viy->boyx", across, rows.to(mixed.dtype))
+            spread = part if spread is None else spread + part
+        out: Tensor = relu(norm(total if spread is None else total + spread))
+        return out
+
+
+def shares(cells: int, length: int, like: Tensor) -> Tensor:
+    """Return how much of each cell of a grid is in what each place of a kernel of 3 sees at each pixel of a side.
+
+    Resizing is bilinear; the kernel sees 0 outside.
+
+    Args:
+        cells: of the grid along the side.
+        length: of the map, px.
+        like: on its device, at least of its exactness.
+
+    Returns:
+        float [3,cells,length].
+    """
+    exact = torch.promote_types(like.dtype, torch.float32)
+    inside = F.interpolate(torch.eye(cells, dtype=exact, device=like.device)[None], size=length, mode="linear")[0]
+    return F.pad(inside, (1, 1)).unfold(1, length, 1).movedim(1, 0)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vf_seg.heads.blocks import Head, Pyramid, block, like
+from vf_seg.heads.blocks import Fuse, Head, Pyramid, block, like
 
 
 class PSPHead(Head):
@@ -34,12 +34,12 @@ class PSPHead(Head):
     ) -> None:
         super().__init__(width, classes, dropout=dropout)
         self.pyramid = Pyramid(inputs, width, bins=bins, norm=norm)
-        self.fuse = block(inputs + len(bins) * width, width, 3, norm=norm)
+        self.fuse = Fuse(inputs, [width] * len(bins), width, norm=norm)
         self.initialise()
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Return logits."""
-        return self.classified(self.fuse(self.pyramid(levels[-1])))
+        return self.classified(self.fuse(levels[-1], self.pyramid(levels[-1])))
 
 
 class UPerHead(Head):
@@ -66,7 +66,7 @@ class UPerHead(Head):
     ) -> None:
         super().__init__(width, classes, dropout=dropout)
         self.pyramid = Pyramid(inputs[-1], width, bins=bins, norm=norm)
-        self.coarsest = block(inputs[-1] + len(bins) * width, width, 3, norm=norm)
+        self.coarsest = Fuse(inputs[-1], [width] * len(bins), width, norm=norm)
         self.lateral = nn.ModuleList(block(channels, width, norm=norm) for channels in inputs[:-1])
         self.smooth = nn.ModuleList(block(width, width, 3, norm=norm) for _ in inputs[:-1])
         self.fuse = block(len(inputs) * width, width, 3, norm=norm)
@@ -74,7 +74,7 @@ class UPerHead(Head):
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Return logits."""
-        top: Tensor = self.coarsest(self.pyramid(levels[-1]))
+        top: Tensor = self.coarsest(levels[-1], self.pyramid(levels[-1]))
         summed = [top]
         for lateral, level in zip(reversed(self.lateral), reversed(levels[:-1]), strict=True):
             own = lateral(level)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vf.nn.backbones.backbone import Backbone
-from vf_seg.heads.blocks import Pyramid, block, like, separable
+from vf_seg.heads.blocks import Fuse, Pyramid, block, like, separable
 
 WIDTHS = (64, 96, 128)
 """Of the three groups of bottlenecks; the first two halve the size."""
@@ -36,7 +36,7 @@ class FastSCNNBody(Backbone):
             inputs = width
         self.groups = nn.Sequential(*groups)
         self.pyramid = Pyramid(128, 32, bins=(1, 2, 3, 6), norm=norm)
-        self.coarse = block(2 * 128, 128, 3, norm=norm)
+        self.coarse = Fuse(128, [32] * 4, 128, norm=norm)
         self.spread = block(128, 128, 3, norm=norm, groups=128)
         self.from_coarse = block(128, 128, norm=norm, relu=False)
         self.from_fine = block(64, 128, norm=norm, relu=False)
@@ -47,7 +47,8 @@ class FastSCNNBody(Backbone):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the levels for a normalised [B,3,H,W]."""
         fine = self.fine(x)
-        coarse = self.coarse(self.pyramid(self.groups(fine)))
+        grouped = self.groups(fine)
+        coarse = self.coarse(grouped, self.pyramid(grouped))
         spread = self.from_coarse(self.spread(like(coarse, fine)))
         return F.relu(self.from_fine(fine) + spread), fine, coarse
 
