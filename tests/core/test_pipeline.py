@@ -211,3 +211,33 @@ def test_what_a_transform_sized_is_finished_and_not_fitted(sets_size: bool) -> N
     else:
         assert max(fitted.sample.size) == 32
         assert "seen" not in fitted.sample.target
+
+
+@pytest.mark.parametrize(("nothing", "same"), [(True, False), (False, True)])
+def test_generators_are_not_seeded_where_nothing_is_drawn(nothing: bool, same: bool) -> None:
+    class Noisy:
+        draws_nothing = nothing
+
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, index: int) -> Sample:
+            image = torch.randint(0, 256, (3, 4, 4), dtype=torch.uint8)
+            return Sample(tv_tensors.Image(image), {}, "noise")
+
+    class Plain:
+        draws_nothing = True
+        pad_value = 0
+
+        def fit(self, sample: Sample, *, with_target: bool) -> Sample:
+            return sample
+
+        def __call__(self, images: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+            return images
+
+    given = TrainView(Noisy(), [], Plain(), seed=1)
+    images = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        images.append(fitted(given[Draw(0, 0, False)]).image)
+    assert torch.equal(*images) is same

@@ -67,6 +67,9 @@ class TrainView(TorchDataset[Fitted | Failure]):
         self._seed = seed
         self._attempts = ATTEMPTS if skip_broken else 1
         self._sets_size = any(getattr(t, "sets_size", False) for t in transforms)
+        # To seed three generators takes half as long as to decode a word's crop. Without transforms, a data set and a
+        # preprocess that both say ``draws_nothing = True`` do without.
+        self._draws = bool(transforms) or not all(getattr(p, "draws_nothing", False) for p in (dataset, preprocess))
 
     def __getitem__(self, draw: Draw) -> Fitted | Failure:
         with put_back():
@@ -82,7 +85,8 @@ class TrainView(TorchDataset[Fitted | Failure]):
         index = draw.index
         for attempt in range(self._attempts):
             try:
-                reseed(self._seed, draw.epoch, index)
+                if self._draws:
+                    reseed(self._seed, draw.epoch, index)
                 fitted = self._load(attrs.evolve(draw, index=index) if attempt else draw)
                 return attrs.evolve(fitted, skipped=skipped) if skipped else fitted
             except VFError as error:

@@ -227,7 +227,7 @@ class Lmdb(WordFiles):
 class Crops:
     """Words cut out of the pages of another data set, straightened by perspective; what is ``###`` is left out.
 
-    Each word decodes its page: to train on them for long, write them once: ``vf data convert PAGES OUT --to word_list``.
+    Each word decodes its page; to train on them for long, write them: ``vf data convert PAGES OUT --to word_list``.
     """
 
     of: DatasetConfig = vf.field(help="the data set of pages; it has a charset")

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import attrs
 import numpy as np
@@ -158,6 +158,9 @@ class WordDataset:
         rows: words of the part that count; None: all.
         characters: of the model, for statistics.
     """
+
+    draws_nothing: ClassVar = True
+    """Nothing in it is left to chance (`vf.data.pipeline.TrainView`)."""
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -34,6 +34,8 @@ class WordResize(nn.Module):
         std: likewise.
     """
 
+    draws_nothing: ClassVar = True
+    """Nothing in ``fit`` is left to chance (`vf.data.pipeline.TrainView`)."""
     mean: Tensor
     std: Tensor
 
