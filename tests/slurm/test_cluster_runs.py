@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
-import torch
-import torchvision
 
 
 def losses(run: Path) -> list[float]:
@@ -45,7 +45,7 @@ def test_a_job_measures_and_predicts_too(slurm: Any) -> None:
 def test_a_job_predicts_where_a_command_would(slurm: Any) -> None:
     assert slurm.vf("run", "train", "toy.yaml", *PLAIN, "--out", "one").code == 0
     Path("images").mkdir()
-    torchvision.io.write_png(torch.full((3, 12, 12), 200, dtype=torch.uint8), "images/a.png")
+    cv2.imwrite("images/a.png", np.full((12, 12, 3), 200, np.uint8))
     job = slurm.submit("one", "images", "--out", "cluster", "--gpus-per-node", "2", "--device", "cpu", action="infer")
     assert slurm.vf("run", "infer", "one", "images", "--out", "here").code == 0
     assert slurm.ended(job)["JobState"] == "COMPLETED", slurm.logs(job)

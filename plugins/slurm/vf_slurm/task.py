@@ -6,6 +6,7 @@ requeues a job whose task 0 ends with 75, and says who failed first. See vf_slur
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from vf.errors import SetupError, VFError
 from vf.launch import Job
@@ -168,5 +170,17 @@ def _record(job: Job, world: World, problem: str, *, saw: bool) -> None:
         print(f"warning: {folder}: {error.strerror}", file=sys.stderr, flush=True)  # noqa: T201 - as above
 
 
+def _leave(code: int) -> NoReturn:
+    """End without taking C++ libraries down.
+
+    Their threads have been seen to hold a finished process on a busy machine, and while one lives the job cannot be
+    requeued: Slurm kills all that is left when KillWait is over.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    _leave(main())
