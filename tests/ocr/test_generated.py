@@ -17,6 +17,7 @@ from vf_ocr.generate.crops import rectangle
 from vf_ocr.generate.fonts import Face, faces, glyph
 from vf_ocr.generate.lettering import EXTRA, Lettering, line
 from vf_ocr.generate.pages import PageSettings, draw_block, make_block, page
+from vf_ocr.generate.painting import contrasting
 from vf_ocr.generate.spelling import Speller
 from vf_ocr.generated_configs import Pages, Words
 
@@ -146,6 +147,15 @@ def test_what_is_illegible_is_marked() -> None:
                    + np.linalg.norm(made.quads[:, 2] - made.quads[:, 1], axis=1)) / 2  # fmt: skip
         assert ((heights < 15) == made.ignored).all()
     assert any(made.ignored.any() for made in under)
+
+
+@pytest.mark.parametrize("ground", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (0, 255, 0), (120, 140, 30)])
+def test_ink_stands_out_from_its_ground(ground: tuple[int, int, int]) -> None:
+    rng, luma = np.random.default_rng(0), np.array([0.299, 0.587, 0.114])
+    for _ in range(100):
+        colour = contrasting(rng, np.array(ground, np.float64), 60.0)
+        assert ((colour >= 0) & (colour <= 255)).all()
+        assert abs(float(colour @ luma) - float(np.array(ground) @ luma)) >= 53.9
 
 
 def test_a_page_without_words() -> None:

@@ -51,7 +51,9 @@ def contrasting(rng: np.random.Generator, ground: NDArray[np.float64], least: fl
     else:
         wanted = rng.uniform(min(255.0, own + least), 255)
     colour = random_colour(rng)
-    return np.clip(colour + (wanted - float(colour @ _LUMA)), 0, 255)
+    colour = np.clip(colour + (wanted - float(colour @ _LUMA)), 0, 255)
+    # What was cut at the ends of the scale is luminance lost: a grey has all of it.
+    return colour if abs(float(colour @ _LUMA) - own) >= 0.9 * least else np.full(3, wanted)
 
 
 def random_ink(rng: np.random.Generator, ground: NDArray[np.float64], *, height: float, difficulty: float) -> Ink:
