@@ -28,7 +28,7 @@ from vf_ocr.recognition_configs import CRNN
 from vf_ocr.spotter.join import joined
 from vf_ocr.spotter.model import Spotter, as_quads, first_of
 from vf_ocr.spotter.order import reading_order
-from vf_ocr.spotter.rectify import _sampled, projective, rectified, side_lengths, turned
+from vf_ocr.spotter.rectify import _sampled, grown, projective, rectified, side_lengths, turned
 from vf_ocr.spotter_configs import Spotter as SpotterConfig
 from vf_ocr.texts import Texts
 
@@ -91,6 +91,14 @@ def test_quads_go_to_their_images() -> None:
     crops = rectified(images, quads, [1, 0, 2], height=8, widths=[8, 8, 8], fill=0)
     assert crops[:, 0, 0, 0].tolist() == [10, 30, 30]
     assert rectified(images, quads[:0], [0, 0, 0], height=8, widths=[], fill=0).shape[:3] == (0, 3, 8)
+
+
+def test_sides_move_outwards() -> None:
+    upright = torch.tensor([quad(10.0, 20, 30, 10)])
+    moved = grown(upright, torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
+    torch.testing.assert_close(moved, torch.tensor([quad(9.0, 18, 34, 16)]))
+    moved = grown(turned(upright, 1), torch.full((1, 4), 2.0))
+    torch.testing.assert_close(moved, turned(torch.tensor([quad(8.0, 18, 34, 14)]), 1))
 
 
 def test_quads_without_area_are_harmless() -> None:

@@ -29,9 +29,14 @@ class Spotter:
         validator=vf.within(0, 1),
     )
     jitter: float = vf.field(
-        default=0.1,
+        default=0.05,
         help="how far corners of labelled words move in training, in parts of their height",
         validator=vf.within(0, 1),
+    )
+    grow: tuple[float, float] = vf.field(
+        default=(-0.05, 0.3),
+        help="least and most that their sides move outwards in training, likewise",
+        validator=vf.each(vf.within(-0.5, 2), length=2),
     )
     upright: float = vf.field(
         default=2.0,
@@ -41,6 +46,10 @@ class Spotter:
     reads_labelled: bool = vf.field(
         default=False, help="where labels are at hand, read labelled words too, for word_accuracy on pages"
     )
+
+    def __attrs_post_init__(self) -> None:
+        if self.grow[0] > self.grow[1]:
+            raise ValueError(f"grow: the first must not be larger than the second, got {list(self.grow)}")
 
     def build(self, info: vf.DatasetInfo) -> nn.Module:
         """Build both for the characters of ``info``.
@@ -68,6 +77,7 @@ class Spotter:
             read_weight=self.read_weight,
             detect_part=self.detect_part,
             jitter=self.jitter,
+            grow=self.grow,
             upright=self.upright,
             reads_labelled=self.reads_labelled,
         )

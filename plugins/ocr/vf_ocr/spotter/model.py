@@ -16,7 +16,7 @@ from vf.errors import DataError
 from vf_ocr.geometry import smallest_quad
 from vf_ocr.recognition.reader import Reader
 from vf_ocr.spotter.order import reading_order
-from vf_ocr.spotter.rectify import rectified, side_lengths, turned
+from vf_ocr.spotter.rectify import grown, rectified, side_lengths, turned
 
 if TYPE_CHECKING:
     from vf.protocols import Prediction, Preprocess
@@ -35,8 +35,9 @@ class Spotter(nn.Module):
         recogniser: reads crops.
         read_weight: of what the recogniser minimises, beside the detector's.
         detect_part: part of the pages of a batch that the detector learns from; the recogniser learns from all.
-        jitter: how far corners of labelled words are moved in training, in parts of their height: what is found is
-            never cut out as exactly as what is labelled.
+        jitter: how far corners of labelled words are moved in training, in parts of their height.
+        grow: least and most that sides of labelled words are moved outwards in training, in parts of their height:
+            what is found is never cut out as exactly as what is labelled, and mostly wider.
         upright: words more than so many times as high as wide are read turned both ways too; the surest counts.
         reads_labelled: whether, where labels are at hand, labelled words are read too, as ``labelled_texts``.
     """
@@ -48,13 +49,14 @@ class Spotter(nn.Module):
         *,
         read_weight: float = 1.0,
         detect_part: float = 1.0,
-        jitter: float = 0.1,
+        jitter: float = 0.05,
+        grow: tuple[float, float] = (-0.05, 0.3),
         upright: float = 2.0,
         reads_labelled: bool = False,
     ) -> None:
         super().__init__()
         self.detector, self.recogniser = detector, recogniser
-        self.read_weight, self.detect_part, self.jitter = read_weight, detect_part, jitter
+        self.read_weight, self.detect_part, self.jitter, self.grow = read_weight, detect_part, jitter, grow
         self.upright, self.reads_labelled = upright, reads_labelled
 
     @property
@@ -88,10 +90,15 @@ class Spotter(nn.Module):
         if not len(quads):
             nothing = torch.stack([p.sum() for p in self.recogniser.parameters()]).sum() * 0.0
             return {"none": nothing}  # every process has the same parameters to wait for
-        heights = side_lengths(quads)[1]
-        quads = quads + (torch.rand_like(quads) * 2 - 1) * (self.jitter * heights)[:, None, None]
-        crops, _ = self._crops(batch.images, quads, counts)
+        crops, _ = self._crops(batch.images, self._moved(quads), counts)
         return self.recogniser.losses(self.recogniser.preprocess(crops, crops.new_zeros(0)), texts)
+
+    def _moved(self, quads: Tensor) -> Tensor:
+        """Return quads [N,4,2] as inexact as what is found."""
+        heights = side_lengths(quads)[1][:, None]
+        low, high = self.grow
+        sides = heights * (low + (high - low) * torch.rand(len(quads), 4, device=quads.device))
+        return grown(quads, sides) + (2 * torch.rand_like(quads) - 1) * self.jitter * heights[..., None]
 
     def _labelled(self, batch: Batch) -> tuple[Tensor, list[int], list[str]]:
         """Return what can be read of the labelled words: quads [N,4,2], how many on each image, texts."""

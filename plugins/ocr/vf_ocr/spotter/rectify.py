@@ -20,6 +20,22 @@ def side_lengths(quads: Tensor) -> tuple[Tensor, Tensor]:
     return steps[:, 0::2].amax(1), steps[:, 1::2].amax(1)
 
 
+def grown(quads: Tensor, sides: Tensor) -> Tensor:
+    """Move the sides of quads outwards.
+
+    Args:
+        quads: [N,4,2].
+        sides: [N,4], how far the left, upper, right and lower side moves, px.
+    """
+    p0, p1, p2, p3 = quads.unbind(1)
+    across = F.normalize(p1 - p0 + p2 - p3, dim=1)
+    down = F.normalize(p3 - p0 + p2 - p1, dim=1)
+    left, up, right, low = (sides[:, k : k + 1] for k in range(4))
+    upper, lower = -up * down, low * down
+    moves = (upper - left * across, upper + right * across, lower + right * across, lower - left * across)
+    return quads + torch.stack(moves, 1)
+
+
 def turned(quads: Tensor, quarters: int) -> Tensor:
     """Return quads [N,4,2] whose crops are those of before, turned clockwise by so many quarters."""
     return quads.roll(quarters, 1)
