@@ -39,9 +39,9 @@ def test_everything(vf: Vf) -> None:
 def test_one_kind(vf: Vf) -> None:
     lines = vf("list", "datasets").out.splitlines()
     assert [line.split()[0] for line in lines] == [
-        *("class_balanced", "concat", "kfold", "lake", "pond", "repeat", "subset"),
+        *("class_balanced", "concat", "decoded", "kfold", "lake", "pond", "repeat", "subset"),
     ]
-    assert lines[4] == "  pond            fish  Fish in a folder: one file NAME.fish each."
+    assert lines[5] == "  pond            fish  Fish in a folder: one file NAME.fish each."
     assert json.loads(vf("list", "metrics", "--json").out) == [
         {"kind": "metric", "name": "weight", "plugin": "fish", "summary": "Weigh the fish."}
     ]
