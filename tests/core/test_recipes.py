@@ -62,6 +62,9 @@ def test_unknown_tasks_and_recipes(site: Any, monkeypatch: pytest.MonkeyPatch) -
     assert problems(None, task="crab") == [
         "--task crab: no plugin brings the recipe 'crab/quickstart'; pip install vf-plugin-crab"
     ]
+    assert problems(None, task="ocr") == [
+        "--task ocr: no plugin brings the recipe 'ocr/quickstart'; pip install vf-plugin-ocr"
+    ]
     assert problems("fish/quikstart") == ["unknown recipe 'fish/quikstart'; did you mean 'fish/quickstart'?"]
     assert problems("crab/big") == ["unknown recipe 'crab/big'; pip install vf-plugin-crab"]
     assert problems("xyz") == ["unknown recipe 'xyz'; see 'vf list recipes'"]

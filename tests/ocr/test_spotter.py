@@ -219,8 +219,8 @@ def test_pages_without_texts_cannot_be_learnt() -> None:
     with pytest.raises(DataError) as error:
         model.train()(batch)
     assert str(error.value) == (
-        "data: a spotter learns from pages whose words are outlined and written down; use data for detection with a "
-        "charset"
+        "data: a spotter learns from pages whose words are outlined and written down: data for detection with a "
+        "charset; words alone are for ocr/crnn_custom"
     )
 
 

@@ -78,8 +78,8 @@ class Spotter(nn.Module):
             return self._predictions(batch)
         if "texts" not in batch.targets or "polygons" not in batch.targets:
             raise DataError(
-                "data: a spotter learns from pages whose words are outlined and written down; use data for detection "
-                "with a charset"
+                "data: a spotter learns from pages whose words are outlined and written down: data for detection with "
+                "a charset; words alone are for ocr/crnn_custom"
             )
         found: dict[str, Tensor] = self.detector(first_of(batch, self.detect_part))
         return {**found, **{f"read_{name}": self.read_weight * value for name, value in self._reading(batch).items()}}
