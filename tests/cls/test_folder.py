@@ -89,6 +89,8 @@ def test_splits_may_be_zips_of_their_own(tmp_path: Path) -> None:
     assert config.info().num_samples == {"train": 2, "val": 2}
     val: Any = config.build("val")
     assert [val.id_of(i) for i in range(2)] == ["val/cat/4.png", "val/dog/3.png"]
+    alone = Folder(path=str(tmp_path / "tiny_test.zip")).info()
+    assert list(alone.num_samples) == ["test"]
     assert problems(Folder(path=str(tmp_path), train="other.zip")) == (
         f"{tmp_path}/other.zip: no such folder or zip; it is data.train",
     )

@@ -53,8 +53,7 @@ def test_the_published_error(plugin: Any, typed: Callable[..., Any], tmp_path: P
     said = typed("convert", str(WEIGHTS), ours, "--from", "other", "--to", "resnet20/cifar10", "--data", str(IMAGES))
     assert said.code == 0, said.err
     assert "model 97 of 97 tensors came" in said.out
-    data = f"data={{name: folder, path: {SHARED}, train: cifar10_png_train16k.zip, test: {IMAGES.name}}}"
-    said = typed("run", "test", ours, "--set", data, "--device", "cpu", "--json")
+    said = typed("run", "test", ours, "--data", str(IMAGES), "--device", "cpu", "--json")
     assert said.code == 0, said.err
     numbers = json.loads(said.out)
     assert numbers["images"] == 10_000

@@ -100,6 +100,12 @@ def test_a_zip_stands_for_the_folder_of_its_name(tmp_path: Path) -> None:
     assert root.within("train2017").where("top.txt") == f"{tmp_path}/train2017.zip/train2017/top.txt"
 
 
+def test_a_zip_of_one_split_keeps_the_folder_of_the_split(tmp_path: Path) -> None:
+    zipped(tmp_path / "test.zip", prefix="v1/test/")
+    assert open_storage(tmp_path / "test.zip").folders() == ["test"]
+    assert Folder(tmp_path).within("test").files() == ["top.txt"]  # there it stands for the folder itself
+
+
 def test_places_joined(folder: Path, tmp_path: Path) -> None:
     joined = Joined({"one": Folder(folder), "two": open_storage(zipped(tmp_path / "data.zip"))})
     assert joined.folders() == ["one", "two"]

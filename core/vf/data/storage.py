@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,6 +59,10 @@ class Storage(Protocol):
         ...
 
 
+SPLIT_FOLDERS = ("train", "training", "val", "valid", "validation", "test", "testing")
+"""Names of folders that hold a split."""
+
+
 def open_storage(path: str | Path) -> Storage:
     """Open a folder or a zip.
 
@@ -69,7 +73,7 @@ def open_storage(path: str | Path) -> Storage:
     if place.is_dir():
         return Folder(place)
     if place.is_file():
-        return Zip.open(place)
+        return Zip.open(place, keep=SPLIT_FOLDERS)
     raise DataError(f"{path}: no such folder or zip")
 
 
@@ -154,14 +158,18 @@ class Zip:
         self._prefix = prefix
 
     @classmethod
-    def open(cls, path: Path) -> Zip:
+    def open(cls, path: Path, *, keep: Sequence[str] = ()) -> Zip:
         """Open a zip; where all of it lies in one folder, as in those of COCO, that folder is the place.
+
+        Args:
+            path: of the zip.
+            keep: names of folders that stay: a zip of ``test/`` alone is a data set with a test split.
 
         Raises:
             DataError: it cannot be read.
         """
         root = cls(_Archive(path), "")
-        while not root.files() and len(inner := root.folders()) == 1:
+        while not root.files() and len(inner := root.folders()) == 1 and inner[0].lower() not in keep:
             root = root.within(inner[0])
         return root
 
