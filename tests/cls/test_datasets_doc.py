@@ -1,4 +1,4 @@
-"""docs/classification_data.md, tried command by command on folders laid out as it says; every transform is described."""
+"""docs/classification_data.md, tried command by command on folders laid out as it says; all transforms are there."""
 
 from __future__ import annotations
 

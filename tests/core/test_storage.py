@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vf.data.storage import Folder, Joined, Storage, Zip, open_storage
+from vf.data.joined import Joined
+from vf.data.storage import Folder, Storage, Zip, open_storage
 from vf.errors import DataError
 
 FILES = {

@@ -515,7 +515,8 @@ def tiny(tmp_path: Path) -> None:
         (
             ("tiny.pth", "--to", RCNN),
             2,
-            "--to: say whose weights these are: --from torchvision, mmdet, mmseg, mmpretrain, yolox, timm or other",
+            "--to: say whose weights these are: --from torchvision, mmdet, mmseg, mmpretrain, mmocr, yolox, timm or "
+            "other",
         ),
         (("tiny.pth", "o.pth", "--from", "mmdet", "--to", RCNN), 2, "o.pth: expected a name that ends in .safetensors"),
         (

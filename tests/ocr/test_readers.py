@@ -245,8 +245,8 @@ def test_text_that_is_only_to_be_found_cannot_be_read() -> None:
     with pytest.raises(DataError) as error:
         CRNN().build(attrs.evolve(INFO, classes=("text",)))
     assert str(error.value) == (
-        "model crnn: reads characters, and the data have the class 'text' alone: to be found, not read; set data.charset, "
-        "or choose data of words"
+        "model crnn: reads characters, and the data have the class 'text' alone: to be found, not read; "
+        "set data.charset, or choose data of words"
     )
 
 

@@ -83,7 +83,7 @@ def _started(loader: Iterable[Batch | Failure]) -> tuple[Iterator[Batch | Failur
     if not (isinstance(loader, DataLoader) and loader.num_workers):
         return iter(loader), []
     others = set(multiprocessing.active_children())
-    before = signal.getsignal(signal.SIGCHLD)
+    before = _without_torch(signal.getsignal(signal.SIGCHLD))
     ready = multiprocessing.get_context("fork" if sys.platform == "linux" else None).Semaphore(0)
     loader.worker_init_fn = functools.partial(_begin, ready)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -96,6 +96,11 @@ def _started(loader: Iterable[Batch | Failure]) -> tuple[Iterator[Batch | Failur
     Finalize(source, _end, args=(workers,), exitpriority=0)
     _await(workers, ready)
     return source, workers
+
+
+def _without_torch(handler: Any) -> Any:
+    """Return a handler of SIGCHLD, or the default where it is one that another loader of this process left there."""
+    return signal.SIG_DFL if str(getattr(handler, "__module__", "")).startswith("torch.utils.data") else handler
 
 
 def _begin(ready: Semaphore, index: int) -> None:

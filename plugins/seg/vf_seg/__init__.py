@@ -104,7 +104,7 @@ def vf_downloads() -> Mapping[str, type[DownloadConfig]]:
     return {
         "camvid": download_configs.Camvid,
         "ade20k": download_configs.ADE20K,
-        "voc2012": download_configs.Voc2012,
+        "voc12": download_configs.Voc2012,
         "coco_stuff": download_configs.CocoStuff,
         "loveda": download_configs.LoveDA,
     }

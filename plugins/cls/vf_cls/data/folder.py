@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from vf.data.joined import Joined
 from vf.data.reading import Problems, list_images, walk_images
-from vf.data.storage import Joined, Storage
+from vf.data.storage import Storage
 from vf.errors import DataError, did_you_mean, listed
 from vf.protocols import SPLITS, Split
 from vf_cls.data.labels import Builder

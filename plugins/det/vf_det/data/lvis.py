@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vf.data.annotations import Ragged
-from vf.data.storage import Joined, Storage
+from vf.data.joined import Joined
+from vf.data.storage import Storage
 from vf.errors import DataError, listed
 from vf_det.coco_files import LVIS
 from vf_det.data.coco import Reader, collect, packed, without_outlines

@@ -11,7 +11,8 @@ import attrs
 import numpy as np
 
 from vf.data.annotations import Builder
-from vf.data.storage import Joined, Storage
+from vf.data.joined import Joined
+from vf.data.storage import Storage
 from vf.errors import DataError, did_you_mean, listed
 from vf_det.data.source import (
     Box,

@@ -10,8 +10,9 @@ import attrs
 
 from vf.data.annotations import Ragged
 from vf.data.decode import IMAGE_SUFFIXES
+from vf.data.joined import Joined
 from vf.data.reading import Problems, hold_out
-from vf.data.storage import Joined, Storage
+from vf.data.storage import Storage
 from vf.errors import DataError
 from vf_seg.data.pairs import Pairs
 from vf_seg.data.values import Rule
