@@ -167,4 +167,3 @@ def test_the_hold_of_the_script_keeps_a_signal_for_later() -> None:
         ["env", "--block-signal=USR1,USR2,TERM", "bash", "-c", shell], capture_output=True, text=True, check=True
     )
     assert done.stdout == "True\nTrue\n"
-    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
