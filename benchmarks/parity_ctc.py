@@ -83,7 +83,8 @@ def network(folder: Path, grey: Tensor) -> Tensor:
     model: Any = Predictor.load(folder / "ours.safetensors", device="cpu").model
     pixels = grey.expand(-1, 3, -1, -1)
     with torch.no_grad():
-        logits: Tensor = model.net(model.preprocess(pixels, torch.tensor([[32, 100]] * len(grey))))
+        words = model.preprocess(pixels, torch.tensor([[32, 100]] * len(grey)))
+        logits: Tensor = model.net.logits(model.net.features(words))
     return logits
 
 

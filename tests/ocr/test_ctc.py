@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vf_ocr.recognition.ctc import beam_search, ctc_loss, greedy
+from vf_ocr.recognition.ctc import beam_search, ctc_loss, greedy, spread_loss
 
 A, B, BLANK = 0, 1, 2
 
@@ -122,3 +122,21 @@ def test_what_does_not_fit_into_the_columns_counts_nothing() -> None:
     assert loss.item() == 0
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
+
+
+def test_characters_are_spread_over_the_columns() -> None:
+    # Five columns, "ab": a a ? b b, and the middle one belongs to b; "a": all of them; nothing: does not count.
+    logits = torch.full((3, 5, 2), -30.0)
+    logits[0, [0, 1], A] = logits[0, [2, 3, 4], B] = logits[1, :, A] = 0.0
+    labels, lengths = torch.tensor([A, B, A]), torch.tensor([2, 1, 0])
+    assert spread_loss(logits, labels, lengths).item() == pytest.approx(0, abs=1e-6)
+    logits[1, 0] = torch.tensor([-30.0, 0.0])
+    assert spread_loss(logits, labels, lengths).item() == pytest.approx(30 / 10)
+
+
+def test_nothing_to_spread() -> None:
+    logits = torch.zeros(2, 5, 2, requires_grad=True)
+    loss = spread_loss(logits, torch.zeros(0, dtype=torch.long), torch.tensor([0, 0]))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None

@@ -227,7 +227,10 @@ def test_pages_without_texts_cannot_be_learnt() -> None:
 class Echo(nn.Module):
     """Reads a crop as the brightness of its left and right half, as indices."""
 
-    def forward(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
+        return images
+
+    def logits(self, images: Tensor) -> Tensor:
         left, right = images[..., : images.shape[-1] // 2], images[..., images.shape[-1] // 2 :]
         logits = torch.full((len(images), 3, 4), -9.0)
         logits[:, 1, 3] = 0.0

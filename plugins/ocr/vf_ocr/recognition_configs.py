@@ -38,6 +38,14 @@ def _beam() -> Any:
     return vf.field(default=1, help="prefixes that the search of CTC keeps; 1: the best path", validator=vf.positive())
 
 
+def _guide() -> Any:
+    return vf.field(
+        default=0.0,
+        help="weight of a second head that learns characters as if all were of one width; CTC then reads much sooner",
+        validator=vf.at_least(0),
+    )
+
+
 def _max_length() -> Any:
     return vf.field(default=25, help="most characters of a word; longer ones teach nothing", validator=vf.positive())
 
@@ -84,6 +92,7 @@ class CRNN:
     )
     layers: int = vf.field(default=2, help="of LSTMs", validator=vf.positive())
     beam: int = _beam()
+    guide: float = _guide()
 
     def __attrs_post_init__(self) -> None:
         if self.size[0] != 32:
@@ -110,7 +119,7 @@ class CRNN:
             hidden=self.hidden,
             layers=self.layers,
         )
-        return CTCReader(net, characters=characters, preprocess=preprocess, beam=self.beam)
+        return CTCReader(net, characters=characters, preprocess=preprocess, beam=self.beam, guide=self.guide)
 
 
 @vf.config
@@ -136,6 +145,7 @@ class SVTRTiny:
         default=0.1, help="probability that the last block is passed by, in training", validator=vf.within(0, 0.9)
     )
     beam: int = _beam()
+    guide: float = _guide()
 
     def __attrs_post_init__(self) -> None:
         if self.size[0] % 16 or self.size[1] % 4:
@@ -161,7 +171,7 @@ class SVTRTiny:
             dropout=self.dropout,
             drop_path=self.drop_path,
         )
-        return CTCReader(net, characters=characters, preprocess=preprocess, beam=self.beam)
+        return CTCReader(net, characters=characters, preprocess=preprocess, beam=self.beam, guide=self.guide)
 
 
 @vf.config

@@ -10,7 +10,7 @@ Body = Literal["vgg", "resnet"]
 
 
 class CRNN(nn.Module):
-    """Images [N,C,32,W] -> logits [N,T,classes], T about W / 4.
+    """Images [N,C,32,W] -> columns -> logits [N,T,classes], T about W / 4.
 
     Args:
         in_channels: of images, 1 or 3.
@@ -33,10 +33,16 @@ class CRNN(nn.Module):
             *(BiLSTM(i, hidden, o) if hidden else nn.Linear(i, o) for i, o in zip(ins, outs, strict=True))
         )
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits [N,T,classes]."""
-        columns = self.body(images)[:, :, 0].transpose(1, 2)  # [N,T,channels]
-        logits: Tensor = self.columns(columns)
+        self.width = width
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return what the convolutions see in each column, [N,T,width]."""
+        columns: Tensor = self.body(images)[:, :, 0].transpose(1, 2)
+        return columns
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return logits [N,T,classes] of columns [N,T,width]."""
+        logits: Tensor = self.columns(features)
         return logits
 
 

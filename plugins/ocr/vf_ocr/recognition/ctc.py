@@ -32,6 +32,28 @@ def ctc_loss(logits: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
     return F.ctc_loss(log_probs, labels, widths, lengths.cpu(), blank=blank, zero_infinity=True)
 
 
+def spread_loss(logits: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    """Return the mean cross entropy of columns whose characters are spread evenly over them.
+
+    Sequences without characters count nothing.
+
+    Args:
+        logits: [N,T,C], without a blank.
+        labels: [sum of lengths], class indices in a row.
+        lengths: [N].
+    """
+    columns = logits.shape[1]
+    lengths = lengths.to(logits.device)
+    if not len(labels):
+        return logits.sum() * 0.0
+    middle = (torch.arange(columns, device=logits.device) + 0.5) / columns
+    place = (middle * lengths[:, None]).long().minimum((lengths - 1)[:, None])  # [N,T]
+    first = lengths.cumsum(0) - lengths
+    spread = labels[(first[:, None] + place).clamp(min=0)]
+    written = lengths > 0
+    return F.cross_entropy(logits[written].flatten(0, 1).float(), spread[written].flatten())
+
+
 def greedy(log_probs: Tensor) -> list[Read]:
     """Return what the best path says, with the probability of that path: a lower bound of the sequence's.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from vf.data.sample import Batch
 from vf_ocr.recognition.codec import Codec
-from vf_ocr.recognition.ctc import Read, beam_search, ctc_loss, greedy
+from vf_ocr.recognition.ctc import Read, beam_search, ctc_loss, greedy, spread_loss
 from vf_ocr.recognition.preprocess import WordResize
 
 if TYPE_CHECKING:
@@ -65,28 +65,55 @@ class Reader(nn.Module):
         return said
 
 
+class Columns(Protocol):
+    """A net whose columns are read one by one. Also an ``nn.Module``."""
+
+    width: int
+    """Channels of a column."""
+
+    def features(self, images: Tensor) -> Tensor:
+        """Preprocessed images [N,*,H,W] -> columns [N,T,width]."""
+        ...
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Columns -> logits [N,T,C+1], the blank last."""
+        ...
+
+
 class CTCReader(Reader):
     """Reads by columns: a net says for each what is in it, and blanks keep characters apart.
 
     Args:
-        net: preprocessed images [N,*,H,W] -> logits [N,T,C+1], the blank last.
+        net: sees the columns and says what is in them.
         characters: C of them.
         preprocess: of crops.
         beam: prefixes that the search keeps; 1: the best path.
+        guide: weight of a second head, in training, that learns which character stands in each column as if all were
+            of one width. CTC alone says nothing but blanks for long before it finds the characters.
     """
 
-    def __init__(self, net: nn.Module, *, characters: Sequence[str], preprocess: WordResize, beam: int = 1) -> None:
+    def __init__(
+        self, net: Columns, *, characters: Sequence[str], preprocess: WordResize, beam: int = 1, guide: float = 0.0
+    ) -> None:
         super().__init__(characters=characters, preprocess=preprocess)
-        self.net, self.beam = net, beam
+        self.net, self.beam, self.guide = net, beam, guide
+        if guide:
+            self.guide_head = nn.Linear(net.width, len(characters))
 
     def losses(self, images: Tensor, texts: Sequence[str]) -> dict[str, Tensor]:
-        """Return the loss of CTC."""
-        logits = self.net(images)
+        """Return the loss of CTC, and that of the guide where there is one."""
+        features = self.net.features(images)
+        logits = self.net.logits(features)
         labels, lengths = self.codec.joined(texts)
+        labels = labels.to(images.device)
+        guided = self.guide_head(features) if self.guide else None
         with torch.autocast(images.device.type, enabled=False):
-            return {"ctc": ctc_loss(logits, labels.to(images.device), lengths)}
+            losses = {"ctc": ctc_loss(logits, labels, lengths)}
+            if guided is not None:
+                losses["guide"] = self.guide * spread_loss(guided, labels, lengths)
+        return losses
 
     def search(self, images: Tensor) -> list[Read]:
         """Return the best path, or the best sequence of a beam search."""
-        log_probs = self.net(images).float().log_softmax(-1)
+        log_probs = self.net.logits(self.net.features(images)).float().log_softmax(-1)
         return greedy(log_probs) if self.beam == 1 else beam_search(log_probs, self.beam)

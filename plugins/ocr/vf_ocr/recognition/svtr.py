@@ -14,7 +14,7 @@ WINDOW = (7, 11)
 
 
 class SVTR(nn.Module):
-    """Images [N,3,H,W] -> logits [N,W/4,classes].
+    """Images [N,3,H,W] -> columns -> logits [N,W/4,classes].
 
     Args:
         in_channels: of images.
@@ -63,19 +63,23 @@ class SVTR(nn.Module):
             if stage + 1 < len(channels):
                 self.merges.append(Merging(wide, channels[stage + 1], (height, width)))
                 height = (height + 1) // 2
-        self.grid = height, width
+        self.grid, self.width = (height, width), channels[-1]
         self.combine = nn.Sequential(nn.Linear(channels[-1], out_channels), nn.Hardswish(), nn.Dropout(dropout))
         self.head = nn.Linear(out_channels, classes)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits [N,W/4,classes]."""
+    def features(self, images: Tensor) -> Tensor:
+        """Return what is seen in each column, [N,W/4,width]."""
         x = self.stem(images).flatten(2).transpose(1, 2) + self.places
         for number, stage in enumerate(self.stages):
             x = stage(x)
             if number < len(self.merges):
                 x = self.merges[number](x)
-        columns = x.unflatten(1, self.grid).mean(1)
-        logits: Tensor = self.head(self.combine(columns))
+        columns: Tensor = x.unflatten(1, self.grid).mean(1)
+        return columns
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return logits [N,W/4,classes] of columns [N,W/4,width]."""
+        logits: Tensor = self.head(self.combine(features))
         return logits
 
 
