@@ -52,7 +52,7 @@ PATIENCE = 90.0
 """Seconds after which a run counts as one that hangs."""
 ORPHANS = 5.0
 """Seconds in which what a run has started must be gone after it."""
-CLOCKS = ("images_per_s", "data_wait")
+CLOCKS = ("images_per_s", "data_wait", "time")
 """Keys of log.jsonl that differ from run to run."""
 
 

@@ -39,6 +39,8 @@ TORCH_FREE = [
     "decoded_configs",
     "color_configs",
     "runs",
+    "history",
+    "comparison",
     "launch",
     "launchers",
     "preflight",

@@ -23,7 +23,7 @@ COMMANDS = {
     "explain": ("vf_cli.explain:explain", "Say what a component is and what its keys mean."),
     "config": ("vf_cli.config:config", "Show, check and compare recipes."),
     "data": ("vf_cli.data:data", "Fetch, check, look at and rewrite data."),
-    "runs": ("vf_cli.runs:runs", "Look at runs: list them, verify their checkpoints."),
+    "runs": ("vf_cli.runs:runs", "Look at runs: list them, compare them, verify their checkpoints."),
     "plugins": ("vf_cli.plugins:plugins", "List plugins, or start a new one."),
     "doctor": ("vf_cli.doctor:doctor", "Check this machine and this installation."),
 }

@@ -1,29 +1,25 @@
-"""``vf runs``: list runs, verify their checkpoints."""
+"""``vf runs``: list runs, compare them, verify their checkpoints."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
 from vf.console import Console, megabytes, metric
-from vf.errors import CheckpointError, ConfigError, RunError
-from vf.runs import CHECKPOINTS, LOG, RECIPE, ROOT, is_run, run_of
-from vf.schema import Duration
-from vf.yaml12 import parse_file
+from vf.errors import CheckpointError, RunError
+from vf.history import History
+from vf.runs import CHECKPOINTS, ROOT, is_run, run_of
+from vf_cli.lazy import LazyGroup
 
-STEPS = "step_*"
+COMMANDS = {"compare": ("vf_cli.compare:compare", "Set runs side by side: recipes, metrics, time.")}
 LINKS = ("last", "best")
-NOT_METRICS = ("kind", "step", "epoch")
 
 
-@click.group()
+@click.group(cls=LazyGroup, lazy=COMMANDS)
 def runs() -> None:
-    """Look at runs: list them, verify their checkpoints."""
+    """Look at runs: list them, compare them, verify their checkpoints."""
 
 
 @runs.command()
@@ -81,57 +77,7 @@ def list_(folder: str) -> None:
 
 
 def _row(run: Path) -> tuple[str, ...]:
-    train = _train_keys(run)
-    records = list(_records(run / LOG))
-    last = records[-1] if records else {}
-    return (run.name, str(last.get("step", "-")), _best(records, train.get("best")), _state(run, last, train))
-
-
-def _train_keys(run: Path) -> dict[str, Any]:
-    """Return what stands under ``train:``, as far as it can be read."""
-    try:
-        train = parse_file(run / RECIPE).plain().get("train")
-    except ConfigError:
-        return {}
-    return train if isinstance(train, dict) else {}
-
-
-def _records(log: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records that can be read: a list must not fail because one run of many is damaged."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict) and isinstance(record.get("step"), int):
-            yield record
-
-
-def _best(records: list[dict[str, Any]], wanted: object) -> str:
-    """Return the largest value of the metric that chooses the best checkpoint, with its name."""
-    measured = [record for record in records if record.get("kind") == "val"]
-    key = wanted or next((k for record in measured for k in record if k not in NOT_METRICS), "")
-    values = [v for record in measured if isinstance(v := record.get(str(key)), int | float)]
-    return f"{key} {metric(max(values))}" if values else "-"
-
-
-def _state(run: Path, last: dict[str, Any], train: dict[str, Any]) -> str:
-    if _is_over(last, train.get("length")):
-        return "finished"
-    return "can be resumed" if any((run / CHECKPOINTS).glob(STEPS)) else "no checkpoint"
-
-
-def _is_over(last: dict[str, Any], length: object) -> bool:
-    step, epoch = last.get("step"), last.get("epoch")
-    if not isinstance(step, int) or not isinstance(epoch, int | float) or epoch <= 0:
-        return False
-    try:
-        total = Duration.parse(str(length)).steps(step / epoch)
-    except ValueError:
-        return False
-    # The log rounds epochs to four digits, and what is computed from them is off by as much.
-    return step >= total * (1 - 5e-5 / epoch)
+    history = History.read(run)
+    best = history.best()
+    step = "-" if history.step is None else str(history.step)
+    return (run.name, step, f"{best.metric} {metric(best.value)}" if best else "-", history.state())

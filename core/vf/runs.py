@@ -14,9 +14,11 @@ WEIGHTS = "model.safetensors"
 JOB = "job.json"
 TRAIN_BATCH = "train_batch.jpg"
 LOG = "log.jsonl"
+ENVIRONMENT = "environment.jsonl"
+"""A line for each time that the run was started or resumed: when, by what, on what."""
 EVENTS = "events.out.tfevents"
 """Beginning of TensorBoard's file names."""
-WRITTEN_BY_ANY_RUN = {RECIPE, JOB, TRAIN_BATCH, LOG}
+WRITTEN_BY_ANY_RUN = {RECIPE, JOB, TRAIN_BATCH, LOG, ENVIRONMENT}
 
 
 def new_run(out: str | None, name: str) -> Path:

@@ -94,7 +94,9 @@ def test_the_list(vf: Vf) -> None:
     finished = made("a-001", steps=(20,))
     log(finished, train(20, 2.5), {"kind": "val", "step": 20, "epoch": 2.5, "ap": 0.25, "ap50": 0.5})
     stopped = made("b-001", steps=(10,), length="3 epochs", best="ap50")
-    values = [{"kind": "val", "step": 10, "epoch": 1.4286, "ap": None, "ap50": v} for v in (0.5, 0.25, None)]
+    values = [
+        {"kind": "val", "step": 10 + i, "epoch": 1.4, "ap": None, "ap50": v} for i, v in enumerate((0.5, 0.25, None))
+    ]
     log(stopped, *values, train(14, 2.0))
     log(made("c-001", length="3 epochs"), train(22, 3.0))
     made("d-001")

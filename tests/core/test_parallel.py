@@ -61,7 +61,7 @@ def run(folder: Path, out: StringIO | None = None, **changes: Any) -> State:
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
-    return [{k: v for k, v in r.items() if k not in ("images_per_s", "data_wait")} for r in read_log(folder)]
+    return [{k: v for k, v in r.items() if k not in ("images_per_s", "data_wait", "time")} for r in read_log(folder)]
 
 
 def assert_same(one: nn.Module, other: nn.Module) -> None:

@@ -58,7 +58,7 @@ class End:
 def end_of(run: Path) -> End:
     last = run / "checkpoints/last"
     trainer = torch.load(last / "trainer.pt", weights_only=True)
-    clocks = {"images_per_s", "data_wait"}
+    clocks = {"images_per_s", "data_wait", "time"}
     records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return End(
         load_file(last / "model.safetensors"),

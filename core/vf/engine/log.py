@@ -16,7 +16,8 @@ from vf.engine.callbacks import Callback
 from vf.engine.growing import Events, Growing, line
 from vf.engine.ranks import Ranks
 from vf.engine.state import State
-from vf.runs import LOG
+from vf.runs import ENVIRONMENT, LOG
+from vf.surroundings import surroundings
 
 
 class Meter:
@@ -87,6 +88,9 @@ class Log(Callback):
     def on_start(self, state: State) -> None:
         """Open the files; a resumed run forgets what was logged after its checkpoint."""
         if state.ranks.world.first:
+            Growing(state.folder / ENVIRONMENT).add(
+                line({**surroundings(state.precision.device, state.ranks.world), "step": state.step})
+            )
             keep_until(state.folder / LOG, state.step, evaluated=not state.owes_evaluation)
             self._lines = Growing(state.folder / LOG)
             self._events = Events(state.folder, purge_from=state.step + 1 if state.step else None)
@@ -139,7 +143,10 @@ class Log(Callback):
         if self._lines is None or self._events is None:
             return
         was_full = bool(self._lines.said or self._events.file.said)
-        self._lines.add(line({"kind": kind, "step": state.step, "epoch": round(state.epoch, 4), **values}))
+        when = round(time.time(), 3)
+        self._lines.add(
+            line({"kind": kind, "step": state.step, "epoch": round(state.epoch, 4), **values, "time": when})
+        )
         self._events.add({f"{kind}/{key}": value for key, value in values.items() if value is not None}, state.step)
         for file in (self._lines, self._events.file):
             if file.said and not was_full:
