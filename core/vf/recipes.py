@@ -72,7 +72,7 @@ def resolve(
     Args:
         reference: recipe name, recipe file, or None for the default of ``task``.
         task: with no reference, runs ``<task>/quickstart``, or ``<task>/custom`` where ``data`` is given.
-        data: a folder whose format is recognised; it replaces the recipe's ``data``, whose switches stay.
+        data: a folder whose format is recognised; it replaces the recipe's ``data``, whose switches stay, as does what else a model needs.
         overrides: ``key.sub.0=value`` items, applied in order.
 
     Raises:
@@ -123,10 +123,14 @@ def _changed(tree: Node, found: Plugins, data: str | None, overrides: Sequence[s
 
 
 def _with_switches(recognised: Node, tree: Node, found: Plugins) -> Node:
-    """Keep what is true or false in the data that is replaced, as ``masks``: what a model needs of any data."""
+    """Keep what a model needs of any data: what is true or false, as ``masks``, and keys that say so (`vf.field`)."""
     new, old = _children(recognised), _children(_children(tree).get("data", recognised))
     fields = attrs.fields_dict(found.lookup("dataset", str(new["name"].value), _task_of(tree)))
-    kept = {key: node for key, node in old.items() if isinstance(node.value, bool) and key in fields}
+    kept = {
+        key: node
+        for key, node in old.items()
+        if key in fields and (isinstance(node.value, bool) or fields[key].metadata.get("stays"))
+    }
     return Node({**kept, **new}, recognised.origin)
 
 

@@ -19,6 +19,7 @@ def field(
     help: str,
     unit: str = "",
     validator: Validator | None = None,
+    stays: bool = False,
 ) -> Any:
     """Declare one key of a config class.
 
@@ -28,10 +29,12 @@ def field(
         unit: of the value, for example ``px``; shown by ``vf explain``.
         validator: from this file (:func:`positive`, :func:`within` …) or any attrs validator that raises
             ValueError with a sentence of the form "must be > 0, got -1".
+        stays: of a data set: what a recipe says here counts for the folder of ``--data`` too, where its format has the
+            key. What is true or false always stays.
     """
     if validator is not None:
         validator = attrs.validators.optional(validator)  # whether nothing is allowed is a matter of the type
-    return attrs.field(default=default, validator=validator, metadata={"help": help, "unit": unit})
+    return attrs.field(default=default, validator=validator, metadata={"help": help, "unit": unit, "stays": stays})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field, attrs.field))

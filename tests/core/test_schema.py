@@ -82,7 +82,7 @@ def test_configs_are_frozen_and_keyword_only() -> None:
         Thing().size = 2  # type: ignore[misc]
     with pytest.raises(TypeError):
         Thing(3)  # type: ignore[misc]
-    assert attrs.fields(Thing).size.metadata == {"help": "of it", "unit": "px"}  # type: ignore[arg-type,misc]
+    assert attrs.fields(Thing).size.metadata == {"help": "of it", "unit": "px", "stays": False}  # type: ignore[arg-type,misc]
 
 
 @pytest.mark.parametrize(

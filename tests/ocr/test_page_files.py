@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from vf.errors import DataError
-from vf.recipes import resolve_data
+from vf.recipes import resolve, resolve_data
 from vf.testing import check_dataset
 from vf_ocr.page_configs import Ctw1500, Icdar, MmocrPages, PaddlePages, TextOcr, TotalText
 
@@ -50,6 +50,12 @@ def test_reads_icdar_2015(tmp_path: Path) -> None:
     assert target["boxes"].tolist() == [[10, 10, 40, 30], [50, 10, 70, 20]]
     assert target["labels"].tolist() == [0, 0]
     check_dataset(Icdar(path=str(root)))
+
+
+def test_the_characters_of_a_recipe_stay(tmp_path: Path) -> None:
+    root = icdar(tmp_path, f"{QUAD},Word")
+    told, untold = resolve("ocr/quickstart", data=str(root)).recipe, resolve("ocr/dbnet_custom", data=str(root)).recipe
+    assert (told.data.charset, untold.data.charset) == ("lower", "")  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

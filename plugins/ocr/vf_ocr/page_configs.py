@@ -41,6 +41,7 @@ class PageFiles:
     charset: str = vf.field(
         default="",
         help="characters to read: digits, lower, symbols, latin, data (those of the labels), or a file; empty: none",
+        stays=True,
     )
     unknown: Literal["drop", "skip", "error"] = vf.field(
         default="drop", help="characters not in charset: drop them, skip their texts in training, or refuse the data"

@@ -24,7 +24,9 @@ __all__ = ["Crops", "Lmdb", "WordFolder", "WordList"]
 
 def _charset() -> Any:
     return vf.field(
-        default="data", help="characters to read: digits, lower, symbols, latin, data (those of the labels), or a file"
+        default="data",
+        help="characters to read: digits, lower, symbols, latin, data (those of the labels), or a file",
+        stays=True,
     )
 
 
