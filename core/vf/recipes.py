@@ -72,7 +72,7 @@ def resolve(
     Args:
         reference: recipe name, recipe file, or None for the default of ``task``.
         task: with no reference, runs ``<task>/quickstart``, or ``<task>/custom`` where ``data`` is given.
-        data: a folder whose format is recognised; it replaces the recipe's ``data``, whose switches stay, as does what else a model needs.
+        data: a folder whose format is recognised; it replaces the recipe's ``data``, of which stays what a model needs.
         overrides: ``key.sub.0=value`` items, applied in order.
 
     Raises:
