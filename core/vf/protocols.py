@@ -273,6 +273,10 @@ class Preprocess(Protocol):
 
     An optional method ``finish(sample) -> Sample`` takes the place of ``fit`` in training where a transform decides on
     the size of samples: for targets that are made of others on the workers.
+
+    Models that can be exported have rules with three more: ``frame``, the heights and widths of batches
+    (`vf.nn.frame.Frame`); ``fixed(size)``, which returns rules that bring every image to one size, or raises
+    ConfigError; ``described()``, which says as plain data what ``fit`` does, for who feeds the graph without vf.
     """
 
     pad_value: int
@@ -309,6 +313,12 @@ class Model(Protocol):
     ``flip``, mirrored too, and merges what it says: for evaluation only, with a ``preprocess`` of its own. It raises
     ConfigError where it cannot; options are its own, as the way to merge. Without the method, a model has no test-time
     augmentation (`vf.predict.Predictor.with_tta`).
+
+    ``vf run export`` works with models that have ``raw(images, sizes) -> dict[str, Tensor]``: the network, from what
+    :meth:`Preprocess.__call__` takes to named tensors whose rows are the images. In evaluation, ``forward`` gets
+    from there alone what it needs weights for, as often as it likes; so an exported graph can take its place. How wide
+    a batch is decides on nothing in it that is not a shape. A model that cannot be exported, and knows why, has
+    ``not_exported: str``, a sentence for people.
 
     A method ``explain(batch) -> list[Tensor]`` says what of each image speaks for what is predicted of it: [H,W] from 0
     to 1 in the pixel frame of the decoded image, on the CPU. ``vf run test --cam`` draws it.

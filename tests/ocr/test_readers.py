@@ -116,10 +116,9 @@ def test_beam_search_reads_what_the_best_path_reads_where_columns_are_sure() -> 
     log_probs = torch.full((2, 6, 14), -20.0)
     for image, path in enumerate(([1, 13, 1, 13, 2, 2], [13, 13, 5, 13, 13, 13])):
         log_probs[image, torch.arange(6), path] = 0.0
-    model.net.features = model.net.logits = lambda same: same
-    greedy = [model.codec.decode(indices) for indices, _ in model.search(log_probs)]
+    greedy = [model.codec.decode(indices) for indices, _ in model.found({"log_probs": log_probs})]
     model.beam = 5
-    assert [model.codec.decode(i) for i, _ in model.search(log_probs)] == greedy == ["112", "5"]
+    assert [model.codec.decode(i) for i, _ in model.found({"log_probs": log_probs})] == greedy == ["112", "5"]
 
 
 @pytest.mark.parametrize("name", ["nrtr", "parseq"])
@@ -139,7 +138,7 @@ def test_step_by_step_says_what_the_whole_says_at_once(name: str) -> None:
 
     model.say = listening
     with torch.no_grad():
-        model.search(images)
+        model.read_out(images)
         said, scores = kept
         given = model.given(said)
         if name == "nrtr":

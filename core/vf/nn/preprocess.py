@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import torch
@@ -14,6 +15,7 @@ from torchvision.transforms.v2 import functional as TF
 from vf.data.resize import resize_masks
 from vf.data.sample import Sample
 from vf.errors import ConfigError
+from vf.nn.frame import Frame, refuse_other, within
 
 
 class Letterbox(nn.Module):
@@ -52,13 +54,10 @@ class Letterbox(nn.Module):
 
     def fit(self, sample: Sample, *, with_target: bool) -> Sample:
         """Resize one uint8 sample so that it fits ``size``; boxes and masks follow where asked."""
-        height, width = sample.size
-        # Whole numbers, because 360 * (416 / 360) is a little less than 416.
-        high = self.size[0] * width <= self.size[1] * height
-        goal, side = (self.size[0], height) if high else (self.size[1], width)
-        size = [max(1, height * goal // side), max(1, width * goal // side)]
-        if size == [height, width]:
+        goal = within(sample.size, self.size)
+        if goal == sample.size:
             return sample
+        size = list(goal)
         image = tv_tensors.Image(TF.resize(sample.image, size, antialias=False))
         target = {k: _resized(v, size) for k, v in sample.target.items()} if with_target else sample.target
         return attrs.evolve(sample, image=image, target=target)
@@ -80,6 +79,21 @@ class Letterbox(nn.Module):
         x = x if self.identity else (x - self.mean) / self.std
         goal = self._goal()
         return x if goal == self.size else F.interpolate(x, size=goal, mode="bilinear")
+
+    @property
+    def frame(self) -> Frame:
+        """Images have one size."""
+        return Frame.one(self.size)
+
+    def fixed(self, size: tuple[int, int]) -> Letterbox:
+        """Return rules for images of one size: these; ConfigError where theirs is another."""
+        refuse_other(size, self.frame)
+        return self
+
+    def described(self) -> dict[str, Any]:
+        """Say what is done to an image before it lies in a batch."""
+        how = {"interpolation": "bilinear", "antialias": False, "place": "top left", "pad_value": self.pad_value}
+        return {"resize": "the largest size with the image's ratio that fits", "size": self.size, **how}
 
     def scaled_boxes(self, boxes: Tensor) -> Tensor:
         """Scale boxes [N,4] XYXY from pixels of ``size`` to pixels of what :meth:`forward` gives in this mode."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Any, Self
 
 import attrs
 import torch
@@ -11,6 +13,7 @@ from torch.nn import functional as F
 
 from vf.data.resize import resize_sample
 from vf.data.sample import Sample
+from vf.nn.frame import Frame, Side, refuse_other, within
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
@@ -36,6 +39,8 @@ class KeepRatio(nn.Module):
 
     mean: Tensor
     std: Tensor
+    box: tuple[int, int] | None = None
+    """Height and width of all images in evaluation, where that is asked for: see :meth:`fixed`."""
 
     def __init__(
         self,
@@ -64,7 +69,8 @@ class KeepRatio(nn.Module):
         size = fitted_size(sample.size, short=short, long=self.long)
         if with_target:
             return resize_sample(sample, size)
-        return attrs.evolve(resize_sample(attrs.evolve(sample, target={}), size), target=sample.target)
+        size = size if self.box is None else within(sample.size, self.box)
+        return attrs.evolve(resize_sample(attrs.evolve(sample, target={}), size), target=sample.target, pad=self.box)
 
     def forward(self, images: Tensor, sizes: Tensor) -> Tensor:
         """Normalise uint8 [B,3,H,W] RGB and pad: float32 [B,3,H',W'], 0 outside of each image's ``sizes``."""
@@ -75,15 +81,50 @@ class KeepRatio(nn.Module):
         inside = torch.arange(max(height, width), device=x.device) < sizes.to(x.device)[:, :, None]  # [B,2,·]
         inside_image = inside[:, 0, :height, None] & inside[:, 1, None, :width]
         x = x.masked_fill_(~inside_image[:, None], 0)
-        goal = self._goal(height, width)
+        goal = self.goal(height, width)
         return F.pad(x, (0, goal[1] - width, 0, goal[0] - height)) if goal != (height, width) else x
 
-    def _goal(self, height: int, width: int) -> tuple[int, int]:
+    def goal(self, height: int, width: int) -> tuple[int, int]:
         """Return what a batch of this size is padded to."""
+        if self.box is not None and not self.training:
+            return self.box
         least = (0, 0)
         if self.pad is not None and self.training:
             least = self.pad if height >= width else self.pad[::-1]
         return _multiple(max(height, least[0]), self.divisor), _multiple(max(width, least[1]), self.divisor)
+
+    @property
+    def frame(self) -> Frame:
+        """Sides are multiples of the divisor."""
+        side = Side(least=self.divisor, step=self.divisor)
+        return Frame.one(self.box) if self.box is not None else Frame(side, side)
+
+    def fixed(self, size: tuple[int, int]) -> Self:
+        """Return rules that bring all images to one size: as large as they fit into it, padded to it.
+
+        Raises:
+            ConfigError: the size is no multiple of the divisor.
+        """
+        refuse_other(size, self.frame, multiple=self.divisor)
+        changed = copy.deepcopy(self)
+        changed.box = size
+        return changed
+
+    def described(self) -> dict[str, Any]:
+        """Say what is done to an image before it lies in a batch."""
+        rule: dict[str, Any] = {
+            "resize": "the short side to 'short' px, or the long one to 'long' px where that is less"
+        }
+        rule |= {"short": self.short, "long": self.long, "multiple": self.divisor}
+        if self.box is not None:
+            rule = {"resize": "the largest size with the image's ratio that fits", "size": self.box}
+        return {
+            **rule,
+            "interpolation": "bilinear",
+            "antialias": False,
+            "place": "top left",
+            "pad_value": self.pad_value,
+        }
 
 
 def _multiple(side: int, divisor: int) -> int:

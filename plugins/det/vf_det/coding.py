@@ -33,12 +33,12 @@ def decode(
     """Undo :func:`encode`: boxes XYXY in the shape of ``deltas``.
 
     Args:
-        deltas: [N,4], or [N,C,4] for C boxes of each anchor.
-        anchors: [N,4] XYXY.
+        deltas: [N,4], or [N,C,4] for C boxes of each anchor, or [B,N,4].
+        anchors: [N,4] XYXY; [1,N,4] for all of a batch.
         stds: as encoded with.
         limit: height and width of what boxes are cut to, or a tensor [N,2] of those of each anchor; None: no cut.
     """
-    if deltas.ndim == 3:
+    if deltas.ndim == 3 and anchors.ndim == 2:
         anchors = anchors[:, None]
         limit = limit[:, None] if isinstance(limit, Tensor) else limit
     if tuple(stds) != ONES:

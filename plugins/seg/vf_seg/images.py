@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from vf.data.sample import Sample
+from vf.nn.frame import Frame, Side
 from vf.nn.resize import MEAN, STD, KeepRatio
 
 LEAST = 32
@@ -40,8 +42,29 @@ class Images(KeepRatio):
 
     def fit(self, sample: Sample, *, with_target: bool) -> Sample:
         """Resize one uint8 sample, or leave it; where asked, as in training, its map follows."""
-        return sample if self.whole else super().fit(sample, with_target=with_target)
+        if self.whole and (with_target or self.box is None):
+            return sample
+        return super().fit(sample, with_target=with_target)
 
-    def _goal(self, height: int, width: int) -> tuple[int, int]:
+    def goal(self, height: int, width: int) -> tuple[int, int]:
         """Return what a batch of this size is padded to."""
-        return super()._goal(max(height, LEAST), max(width, LEAST))
+        return super().goal(max(height, LEAST), max(width, LEAST))
+
+    @property
+    def frame(self) -> Frame:
+        """Sides are multiples of the divisor, and not too short."""
+        if self.box is not None:
+            return super().frame
+        side = Side(least=-(-LEAST // self.divisor) * self.divisor, step=self.divisor)
+        return Frame(side, side)
+
+    def described(self) -> dict[str, Any]:
+        """Say what is done to an image before it lies in a batch."""
+        said = super().described()
+        if self.whole and self.box is None:
+            said = {
+                "resize": "none",
+                "least": LEAST,
+                **{k: v for k, v in said.items() if k not in ("resize", "short", "long")},
+            }
+        return said

@@ -118,22 +118,43 @@ class Classifier(nn.Module):
 
     def logits(self, batch: Batch) -> Tensor:
         """Return [B,C] of the main head."""
-        output = self.net(self._images(batch))
+        return self._logits(self._images(batch))
+
+    def _logits(self, images: Tensor) -> Tensor:
+        output = self.net(images)
         first: Tensor = output if isinstance(output, Tensor) else output[0]
         return first
 
+    def raw(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        """Return what the net says; see `vf.protocols.Model`.
+
+        Returns:
+            ``probabilities`` float32 [B,C]: they add up to 1, or are each for itself, as the loss has it;
+            ``features`` float32 [B,D], what the head eats, where predictions have them.
+        """
+        if not self.gives_features:
+            return {"probabilities": self._normed(self._logits(self._seen(images, sizes)))}
+        with input_of(find_head(self.net, self.num_classes)) as seen:
+            probabilities = self._normed(self._logits(self._seen(images, sizes)))
+        return {"probabilities": probabilities, "features": seen[0].float()}
+
+    def _normed(self, logits: Tensor) -> Tensor:
+        return logits.float().sigmoid() if self.loss.sigmoid else logits.float().softmax(1)
+
     def probabilities(self, batch: Batch) -> Tensor:
-        """Return [B,C] on the device: they add up to 1, or are each for itself, as the loss has it."""
-        logits = self.logits(batch).float()
-        return logits.sigmoid() if self.loss.sigmoid else logits.softmax(1)
+        """Return [B,C] on the device."""
+        return self.raw(batch.images, batch.sizes)["probabilities"]
 
     def predicted(self, batch: Batch) -> list[Prediction]:
         """Return what there is to say of each image."""
-        if not self.gives_features:
-            return as_predictions(self.probabilities(batch), multi_label=self.multi_label)
-        with input_of(find_head(self.net, self.num_classes)) as seen:
-            predictions = as_predictions(self.probabilities(batch), multi_label=self.multi_label)
-        for prediction, features in zip(predictions, seen[0].float().cpu(), strict=True):
+        return self.said(self.raw(batch.images, batch.sizes))
+
+    def said(self, raw: Mapping[str, Tensor]) -> list[Prediction]:
+        """Make predictions of what :meth:`raw` gives."""
+        predictions = as_predictions(raw["probabilities"], multi_label=self.multi_label)
+        for prediction, features in zip(
+            predictions, raw["features"].cpu() if self.gives_features else (), strict=False
+        ):
             prediction["features"] = features
         return predictions
 
@@ -163,7 +184,10 @@ class Classifier(nn.Module):
         return [self.preprocess.spread(one, size) for one, size in zip(maps, sizes, strict=True)]
 
     def _images(self, batch: Batch) -> Tensor:
-        images: Tensor = self.preprocess(batch.images, batch.sizes)
+        return self._seen(batch.images, batch.sizes)
+
+    def _seen(self, pixels: Tensor, sizes: Tensor) -> Tensor:
+        images: Tensor = self.preprocess(pixels, sizes)
         size = (images.shape[2], images.shape[3])
         if self._fixed_size and size != self.preprocess.size:
             wanted = self.preprocess.size

@@ -58,12 +58,16 @@ class Distilled(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor] | list[Prediction]:
         """Return both losses in training, else what the student predicts."""
         if not self.training:
-            return self.student.predicted(batch)
+            return self.student.said(self.raw(batch.images, batch.sizes))
         output: Any = self.student.net(self.student.preprocess(batch.images, batch.sizes))
         logits, *others = [output] if isinstance(output, Tensor) else output
         losses = self.student.losses(logits, batch, others)
         own = {name: (1 - self._weight) * value for name, value in losses.items()}
         return {**own, "distill": self._weight * self._distance(logits.float(), self._teacher.says(batch))}
+
+    def raw(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        """Return what the student says; see :meth:`Classifier.raw`."""
+        return self.student.raw(images, sizes)
 
     def _distance(self, logits: Tensor, taught: Tensor) -> Tensor:
         """Return how far logits [B,C] are from the log probabilities, up to a constant for each row, of the teacher."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import torch
@@ -13,6 +14,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 
 from vf.data.sample import Sample
+from vf.nn.frame import Frame, refuse_other
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
@@ -108,3 +110,24 @@ class CenterCrop(nn.Module):
         if self.bgr:
             images = images.flip(1)
         return (images - self.mean).div_(self.std)
+
+    @property
+    def frame(self) -> Frame:
+        """Images have one size."""
+        return Frame.one(self.size)
+
+    def fixed(self, size: tuple[int, int]) -> CenterCrop:
+        """Return rules for images of one size: these; ConfigError where theirs is another."""
+        refuse_other(size, self.frame)
+        return self
+
+    def described(self) -> dict[str, Any]:
+        """Say what is done to an image before it lies in a batch."""
+        how: dict[str, Any] = {"size": self.size, "interpolation": self.interpolation.value, "antialias": True}
+        if self.squash:
+            return {"resize": "to the size, whatever the ratio", **how}
+        return {
+            "resize": "until the image covers the size times 'short' by its shorter side; its middle is cut out",
+            "short": self.short,
+            **how,
+        }

@@ -46,8 +46,12 @@ class LinearProbe(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor] | list[Prediction]:
         """Return the loss in training, else what the model predicts."""
         if not self.training:
-            return self.model.predicted(batch)
+            return self.model.said(self.raw(batch.images, batch.sizes))
         return self.model.losses(self.model.logits(batch), batch)
+
+    def raw(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        """Return what the model says; see :meth:`Classifier.raw`."""
+        return self.model.raw(images, sizes)
 
     def with_tta(self, *, scales: Sequence[float], flip: bool, **options: Any) -> nn.Module:
         """Return a model that takes the mean of several views."""

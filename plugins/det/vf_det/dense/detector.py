@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vf.data.sample import Batch
 from vf.nn.backbones.backbone import Backbone
+from vf_det.coding import clip
 from vf_det.dense.candidates import Candidates, Choice, candidates
 from vf_det.dense.heads import Output
 from vf_det.matching import IGNORED
@@ -72,23 +73,42 @@ class DenseDetector(Augmentable):
 
     def forward(self, batch: Batch) -> dict[str, Tensor] | list[Prediction]:
         """Return losses in training, else one prediction for each image; see `vf.protocols.Model`."""
+        done: dict[str, Tensor] | list[Prediction]
+        if not self.training:
+            done = self.predictions(self.raw(batch.images, batch.sizes), batch)
+            return done
         images = self.preprocess(batch.images, batch.sizes)
-        output = self.output(images)
-        size = (int(images.shape[-2]), int(images.shape[-1]))
-        finished: dict[str, Tensor] | list[Prediction] = self._finished(output, batch, size)
-        return finished
+        done = self._minimised(self.output(images), batch, (int(images.shape[-2]), int(images.shape[-1])))
+        return done
 
     # How much there is to do depends on the objects: nothing that could be traced once.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _finished(self, output: Output, batch: Batch, size: tuple[int, int]) -> dict[str, Tensor] | list[Prediction]:
+    def _minimised(self, output: Output, batch: Batch, size: tuple[int, int]) -> dict[str, Tensor]:
         with torch.autocast(batch.images.device.type, enabled=False):
-            return self.losses(output, batch, size) if self.training else self.predictions(output, batch, size)
+            return self.losses(output, batch, size)
+
+    def raw(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        """Return what the network says of every cell, or anchor; see `vf.protocols.Model`.
+
+        Returns:
+            ``boxes`` float32 [B,N,4] XYXY px of ``images``; ``classes`` [B,N,C], logits, or ``scores`` in 0..1 of those
+            that exclude each other; ``centerness`` [B,N], logits, of FCOS; ``levels`` int64 [B,L]: how many of the N
+            belong to each level.
+        """
+        x = self.preprocess(images, sizes)
+        output = self.output(x)
+        with torch.autocast(images.device.type, enabled=False):
+            boxes = self.located(output, (x.shape[-2], x.shape[-1]))
+            counts = [torch.full((images.shape[0], 1), own.shape[1], device=x.device) for own in output.classes]
+            return {"boxes": boxes, **self.values(output), "levels": torch.cat(counts, 1)}
 
     @torch.no_grad()
-    def predictions(self, output: Output, batch: Batch, size: tuple[int, int]) -> list[Prediction]:
-        """Choose the best cells, decode and suppress, in float32."""
-        found = self.scored(output)
-        boxes = self.located(output, found, batch.sizes, size)
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def predictions(self, raw: Mapping[str, Tensor], batch: Batch) -> list[Prediction]:
+        """Choose the best cells and suppress, in float32."""
+        with torch.autocast(batch.images.device.type, enabled=False):
+            found = self.scored(raw)
+        boxes = clip(raw["boxes"][found.image, found.cell], batch.sizes[found.image])
         choice = self.choice
         keep, scores = suppress(
             boxes, found.score, found.label, choice.suppression, most=choice.most, images=found.image
@@ -99,27 +119,35 @@ class DenseDetector(Augmentable):
         """Return scalar losses, each a sum divided by the mean number of positives of a process."""
         raise NotImplementedError
 
-    def scored(self, output: Output) -> Candidates:
+    def values(self, output: Output) -> dict[str, Tensor]:
+        """Return what scores are made of, all levels in a row."""
+        return {"classes": torch.cat(output.classes, 1)}
+
+    def scored(self, raw: Mapping[str, Tensor]) -> Candidates:
         """Return what may become a detection; here, classes are sigmoids of logits, each for itself."""
         least = torch.tensor(self.choice.threshold, dtype=torch.float64).logit().item()
         return candidates(
-            output.classes,
+            by_level(raw, "classes"),
             lambda level, value, image, cell: value.sigmoid(),
             above=least,
             threshold=self.choice.threshold,
             most=self.choice.candidates,
         )
 
-    def located(self, output: Output, found: Candidates, sizes: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return the boxes of candidates, float32 [K,4] XYXY px, cut to their images.
+    def located(self, output: Output, size: tuple[int, int]) -> Tensor:
+        """Return the boxes of all cells, float32 [B,N,4] XYXY px.
 
         Args:
             output: of the head.
-            found: of :meth:`scored`.
-            sizes: int64 [B,2], height and width of each image.
             size: height and width of the padded batch.
         """
         raise NotImplementedError
+
+
+def by_level(raw: Mapping[str, Tensor], name: str) -> tuple[Tensor, ...]:
+    """Return the rows of each level of what :meth:`DenseDetector.raw` gives."""
+    parts: tuple[Tensor, ...] = raw[name].split(raw["levels"][0].tolist(), 1)
+    return parts
 
 
 @attrs.define  # torch.compile cannot trace how a frozen class sets its fields

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 import torch
 from torch import Tensor
@@ -10,9 +12,8 @@ from torchvision.ops import generalized_box_iou_loss
 
 from vf.data.sample import Batch
 from vf.nn.reduce import mean_over_processes, num_processes
-from vf_det.coding import clip
 from vf_det.dense.candidates import Candidates, Choice, candidates
-from vf_det.dense.detector import DenseDetector, Features, Targets, targets_of
+from vf_det.dense.detector import DenseDetector, Features, Targets, by_level, targets_of
 from vf_det.dense.focal import focal_loss
 from vf_det.dense.heads import Output, PointHead
 from vf_det.dense.points import Points, assign, points_of
@@ -107,28 +108,32 @@ class FCOS(DenseDetector):
         loss: Tensor = generalized_box_iou_loss(boxes, wanted)
         return loss
 
-    def scored(self, output: Output) -> Candidates:
+    def values(self, output: Output) -> dict[str, Tensor]:
+        """Return logits of classes and centre-ness."""
+        assert output.centerness is not None
+        return {**super().values(output), "centerness": torch.cat(output.centerness, 1)}
+
+    def scored(self, raw: Mapping[str, Tensor]) -> Candidates:
         """Score by class and centre-ness."""
         threshold, most = self.choice.threshold, self.choice.candidates
-        centerness = output.centerness
-        assert centerness is not None
         if self.rules.score == "product":
-            found = super().scored(output)
-            found.score *= torch.cat(centerness, 1)[found.image, found.cell].float().sigmoid()
+            found = super().scored(raw)
+            found.score *= raw["centerness"][found.image, found.cell].float().sigmoid()
             return found
+        centerness = by_level(raw, "centerness")
 
         def root(level: int, value: Tensor, image: Tensor, cell: Tensor) -> Tensor:
             return (value.sigmoid() * centerness[level][image, cell].float().sigmoid()).sqrt()
 
         # The centre-ness is at most 1, so a class below the square cannot make it.
         least = torch.tensor(threshold**2, dtype=torch.float64).logit().item()
-        return candidates(output.classes, root, above=least, threshold=threshold, most=most)
+        return candidates(by_level(raw, "classes"), root, above=least, threshold=threshold, most=most)
 
-    def located(self, output: Output, found: Candidates, sizes: Tensor, size: tuple[int, int]) -> Tensor:
+    def located(self, output: Output, size: tuple[int, int]) -> Tensor:
         """Go from the points to the sides."""
         points = self._points(output, size)
-        sides = torch.cat(output.boxes, 1)[found.image, found.cell] * points.stride[found.cell, None]
-        return clip(boxes_of(points.xy[found.cell], sides), sizes[found.image])
+        sides = torch.cat(output.boxes, 1) * points.stride[:, None]
+        return torch.cat((points.xy - sides[..., :2], points.xy + sides[..., 2:]), -1)
 
 
 def sides_of(xy: Tensor, boxes: Tensor) -> Tensor:

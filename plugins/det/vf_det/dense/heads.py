@@ -34,7 +34,7 @@ class Output:
 
 def rows(x: Tensor, columns: int) -> Tensor:
     """[B,A*columns,H,W] -> [B,H*W*A,columns]; a view where the memory is channels_last."""
-    return x.permute(0, 2, 3, 1).reshape(len(x), -1, columns)
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, columns)
 
 
 def tower(inputs: int, width: int, depth: int, *, norm: str, bias: bool) -> nn.Sequential:

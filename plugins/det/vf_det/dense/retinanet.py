@@ -12,7 +12,7 @@ from vf.data.sample import Batch
 from vf.nn.reduce import mean_over_processes
 from vf_det.anchors import Anchors
 from vf_det.coding import decode, encode
-from vf_det.dense.candidates import Candidates, Choice
+from vf_det.dense.candidates import Choice
 from vf_det.dense.detector import DenseDetector, Features, Targets, targets_of
 from vf_det.dense.focal import focal_loss
 from vf_det.dense.heads import AnchorHead, Output
@@ -87,8 +87,6 @@ class RetinaNet(DenseDetector):
         loss: Tensor = generalized_box_iou_loss(decode(offsets, anchors), boxes, reduction="sum")
         return loss
 
-    def located(self, output: Output, found: Candidates, sizes: Tensor, size: tuple[int, int]) -> Tensor:
-        """Decode the offsets of candidates from their anchors."""
-        anchors = torch.cat(self.anchors(output.grids, size))[found.cell]
-        offsets = torch.cat(output.boxes, 1)[found.image, found.cell].float()
-        return decode(offsets, anchors, limit=sizes[found.image])
+    def located(self, output: Output, size: tuple[int, int]) -> Tensor:
+        """Decode the offsets from the anchors."""
+        return decode(torch.cat(output.boxes, 1).float(), torch.cat(self.anchors(output.grids, size))[None])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import torch
@@ -13,7 +13,7 @@ from vf.data.sample import Batch
 from vf.nn.reduce import mean_over_processes
 from vf_det.coding import decode, encode
 from vf_det.dense.candidates import Candidates, Choice, candidates
-from vf_det.dense.detector import DenseDetector, Features, Targets, targets_of
+from vf_det.dense.detector import DenseDetector, Features, Targets, by_level, targets_of
 from vf_det.dense.heads import Output, rows
 from vf_det.dense.lite import light
 from vf_det.dense.priors import Priors
@@ -120,22 +120,24 @@ class SSD(DenseDetector):
         counts = positive | ((rank < wanted) & ~positive)
         return (loss * counts).sum()
 
-    def scored(self, output: Output) -> Candidates:
-        """Score by softmax over the classes and background."""
+    def values(self, output: Output) -> dict[str, Tensor]:
+        """Return probabilities: softmax over the classes and background."""
+        return {"scores": torch.cat(output.classes, 1).float().softmax(-1)[..., :-1]}
+
+    def scored(self, raw: Mapping[str, Tensor]) -> Candidates:
+        """Score by the probability of the class."""
         threshold = self.choice.threshold
         return candidates(
-            [level.float().softmax(-1)[..., :-1] for level in output.classes],
+            by_level(raw, "scores"),
             lambda level, value, image, cell: value,
             above=threshold,
             threshold=threshold,
             most=self.choice.candidates,
         )
 
-    def located(self, output: Output, found: Candidates, sizes: Tensor, size: tuple[int, int]) -> Tensor:
-        """Decode the offsets of candidates from their priors."""
-        priors = self.priors(output.grids, size)[found.cell]
-        offsets = torch.cat(output.boxes, 1)[found.image, found.cell].float()
-        return decode(offsets, priors, STDS, limit=sizes[found.image])
+    def located(self, output: Output, size: tuple[int, int]) -> Tensor:
+        """Decode the offsets from the priors."""
+        return decode(torch.cat(output.boxes, 1).float(), self.priors(output.grids, size)[None], STDS)
 
 
 def assign(priors: Tensor, boxes: Tensor, *, positive: float) -> Tensor:

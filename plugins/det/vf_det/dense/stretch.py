@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from vf.data.resize import resize_sample
 from vf.data.sample import Sample
 from vf.errors import ConfigError
+from vf.nn.frame import Frame, refuse_other
 
 
 class Stretch(nn.Module):
@@ -63,3 +65,22 @@ class Stretch(nn.Module):
         inside = torch.arange(max(height, width), device=x.device) < sizes.to(x.device)[:, :, None]  # [B,2,·]
         x = x.masked_fill_(~(inside[:, 0, :height, None] & inside[:, 1, None, :width])[:, None], 0)
         return F.pad(x, padding) if any(padding) else x
+
+    @property
+    def frame(self) -> Frame:
+        """Images have one size."""
+        return Frame.one(self.size)
+
+    def fixed(self, size: tuple[int, int]) -> Stretch:
+        """Return rules for images of one size: these; ConfigError where theirs is another."""
+        refuse_other(size, self.frame)
+        return self
+
+    def described(self) -> dict[str, Any]:
+        """Say what is done to an image before it lies in a batch."""
+        return {
+            "resize": "to the size, whatever the ratio",
+            "size": self.size,
+            "interpolation": "bilinear",
+            "antialias": False,
+        }

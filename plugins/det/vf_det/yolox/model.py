@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -96,11 +97,26 @@ class YOLOX(Augmentable):
 
     def forward(self, batch: Batch) -> dict[str, Tensor] | list[Prediction]:
         """Return losses in training, else one prediction for each image; see `vf.protocols.Model`."""
+        if not self.training:
+            return self._predictions(self.raw(batch.images, batch.sizes), batch)
         output = self.predict_cells(self.preprocess(batch.images, batch.sizes))
         with torch.autocast(batch.images.device.type, enabled=False):
-            if self.training:
-                return self._losses(output.float(), batch)
-            return self._predictions(output.float(), batch)
+            return self._losses(output.float(), batch)
+
+    def raw(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        """Return what the network says of every cell; see `vf.protocols.Model`.
+
+        Returns:
+            ``boxes`` [B,A,4] XYXY px of ``images``, ``objects`` [B,A] and ``classes`` [B,A,C], logits; float32.
+        """
+        output = self.predict_cells(self.preprocess(images, sizes))
+        with torch.autocast(images.device.type, enabled=False):
+            output = output.float()
+            return {
+                "boxes": decode(output.boxes, output.cells),
+                "objects": output.objects,
+                "classes": output.classes,
+            }
 
     def _losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         objects = _objects(batch)
@@ -110,16 +126,16 @@ class YOLOX(Augmentable):
         return {**terms, "_num_pos": output.objects.new_tensor(pairs.cell.numel())}
 
     @torch.no_grad()
-    def _predictions(self, output: Output, batch: Batch) -> list[Prediction]:
-        """Score, decode and suppress in float32. An object gets its best class only, as in the paper's code."""
-        holds = output.objects.sigmoid()
+    def _predictions(self, raw: Mapping[str, Tensor], batch: Batch) -> list[Prediction]:
+        """Score and suppress in float32. An object gets its best class only, as in the paper's code."""
+        holds = raw["objects"].sigmoid()
         # A score is never above its object part: most cells leave before their classes are looked at.
         image, cell = (holds > self.score_threshold).nonzero(as_tuple=True)
-        best, labels = output.classes[image, cell].max(-1)
+        best, labels = raw["classes"][image, cell].max(-1)
         scores = holds[image, cell] * best.sigmoid()
         keep = scores > self.score_threshold
         image, cell, scores, labels = image[keep], cell[keep], scores[keep], labels[keep]
-        boxes = decode(output.boxes[image, cell], output.cells.take(cell))
+        boxes = raw["boxes"][image, cell]
         found = torch.bincount(image, minlength=len(batch)).tolist()
         parts = zip(boxes.split(found), scores.split(found), labels.split(found), strict=True)
         rows = [self._suppress(*part, sizes=batch.sizes[i], original=batch.original[i]) for i, part in enumerate(parts)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -80,24 +80,29 @@ class TextDetector(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor] | list[Prediction]:
         """Return losses in training, else ``polygons`` and ``scores`` of each image; see `vf.protocols.Model`."""
+        done: dict[str, Tensor] | list[Prediction]
+        if not self.training:
+            done = self.predictions(self.raw(batch.images, batch.sizes), batch)
+            return done
         images = self.preprocess(batch.images, batch.sizes)
-        output = self.output(images)
-        size = (int(images.shape[-2]), int(images.shape[-1]))
-        finished: dict[str, Tensor] | list[Prediction] = self._finished(output, batch, size)
-        return finished
+        done = self._minimised(self.output(images), batch, (int(images.shape[-2]), int(images.shape[-1])))
+        return done
 
     # How much there is to do depends on the text: nothing that could be traced once.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _finished(self, output: Any, batch: Batch, size: tuple[int, int]) -> dict[str, Tensor] | list[Prediction]:
-        if not self.training:
-            return self.predictions(output, batch)
+    def _minimised(self, output: Any, batch: Batch, size: tuple[int, int]) -> dict[str, Tensor]:
         with torch.autocast(batch.images.device.type, enabled=False):
             return self.losses(output, self.preprocess.batch_maps(batch, size))
 
+    def raw(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        """Return ``maps`` float32 [B,C,h,w], what is read as outlines; see `vf.protocols.Model`."""
+        return {"maps": self.readable(self.output(self.preprocess(images, sizes))).float()}
+
     @torch.no_grad()
-    def predictions(self, output: Any, batch: Batch) -> list[Prediction]:
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def predictions(self, raw: Mapping[str, Tensor], batch: Batch) -> list[Prediction]:
         """Read the maps of each image, in pixels as decoded."""
-        maps = self.readable(output).float().cpu().numpy()
+        maps = raw["maps"].cpu().numpy()
         pairs = zip(maps, batch.sizes.tolist(), batch.original.tolist(), strict=True)
         return [self._prediction(own, tuple(size), tuple(full)) for own, size, full in pairs]
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from vf_ocr.recognition.attention import DecoderBlock, EncoderBlock, Pairs, joined
-from vf_ocr.recognition.ctc import Read
 from vf_ocr.recognition.preprocess import WordResize
 from vf_ocr.recognition.sequence import SequenceReader
 
@@ -80,7 +79,7 @@ class NRTR(SequenceReader):
         out: Tensor = self.encoder(self.dropout(x + places(x.shape[1], x.shape[2]).to(x)))
         return out
 
-    def search(self, images: Tensor) -> list[Read]:
+    def read_out(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Say the likeliest characters one after another."""
         memory = self.encode(images)
         seen = [block.seen.pairs(memory) for block in self.decoder]  # type: ignore[union-attr,operator]
@@ -97,7 +96,7 @@ class NRTR(SequenceReader):
             logits: Tensor = self.head(x)[:, 0]
             return logits
 
-        return self.cut(*self.say(len(images), images.device, step))
+        return self.say(len(images), images.device, step)
 
     def _embedded(self, tokens: Tensor, first: int) -> Tensor:
         """Return [N,T,channels] of tokens [N,T], of which the first stands at place ``first``."""

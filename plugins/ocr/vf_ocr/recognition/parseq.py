@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from vf_ocr.recognition.attention import Attention, EncoderBlock, Pairs, joined, mlp
-from vf_ocr.recognition.ctc import Read
 from vf_ocr.recognition.preprocess import WordResize
 from vf_ocr.recognition.sequence import SequenceReader
 
@@ -91,7 +90,7 @@ class PARSeq(SequenceReader):
         weight = torch.stack(weights).float()
         return {"ce": (torch.stack(losses) * weight).sum() / weight.sum().clamp(min=1)}
 
-    def search(self, images: Tensor) -> list[Read]:
+    def read_out(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Read from left to right, then again, given what was read."""
         seen = self.seen.pairs(self.encode(images))
         said: Pairs | None = None
@@ -108,7 +107,7 @@ class PARSeq(SequenceReader):
         tokens, scores = self.say(len(images), images.device, step)
         for _ in range(self.refinements):
             tokens, scores = self._refined(tokens, seen)
-        return self.cut(tokens, scores)
+        return tokens, scores
 
     def _refined(self, tokens: Tensor, seen: Pairs) -> tuple[Tensor, Tensor]:
         """Read every place again, given what the others say up to the first end."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from torchvision import tv_tensors
 
 from vf.data.sample import Sample
+from vf.nn.frame import Frame, Side, refuse_other
 
 Mode = Literal["stretch", "keep", "pad"]
 STEP = 32
@@ -83,10 +85,13 @@ class WordResize(nn.Module):
 
     def forward(self, images: Tensor, sizes: Tensor) -> Tensor:
         """Pad uint8 or float [B,3,H,W] in 0..255 to the width that the widest is read at, and normalise."""
-        width = self.padded_width(int(images.shape[-1]))
-        if width > images.shape[-1]:
-            images = F.pad(images, (0, width - images.shape[-1]), value=self.pad_value)
-        return self.normalised(images)
+        wide = int(images.shape[-1])
+        return self.normalised(self.padded(images, max(wide, self.padded_width(wide))))
+
+    def padded(self, images: Tensor, width: int) -> Tensor:
+        """Cut or pad pixels [B,3,H,W] on the right to a width."""
+        missing = width - images.shape[-1]
+        return F.pad(images, (0, missing), value=self.pad_value) if missing > 0 else images[..., :width]
 
     def normalised(self, images: Tensor) -> Tensor:
         """Return float32 [B,1 or 3,H,W] of pixels [B,3,H,W] in 0..255."""
@@ -94,3 +99,34 @@ class WordResize(nn.Module):
         if self.grey:
             pixels = torch.einsum("bchw,c->bhw", pixels, pixels.new_tensor(GREY))[:, None]
         return (pixels - self.mean) / self.std
+
+    @property
+    def frame(self) -> Frame:
+        """All have one height; widths are multiples of ``STEP`` where ratios are kept."""
+        if self.mode != "keep":
+            return Frame.one(self.size)
+        height, most = self.size
+        width = Side(least=min(STEP, most), most=most, step=math.gcd(STEP, most))
+        return Frame(Side(least=height, most=height), width)
+
+    def fixed(self, size: tuple[int, int]) -> WordResize:
+        """Return rules for crops of one size: ratios are kept, and what is missing is padded.
+
+        Raises:
+            ConfigError: the height is another, or the width where that is the model's.
+        """
+        refuse_other(size, self.frame if self.mode != "keep" else Frame.one((self.size[0], size[1])))
+        changed = copy.deepcopy(self)
+        if self.mode == "keep":
+            changed.size, changed.mode = size, "pad"
+        return changed
+
+    def described(self) -> dict[str, Any]:
+        """Say what is done to a crop before it lies in a batch."""
+        rule = {
+            "stretch": "to the size, whatever the ratio",
+            "keep": f"to the height, the ratio kept up to the width; padded on the right to a multiple of {STEP} px",
+            "pad": "to the height, the ratio kept up to the width; padded on the right to the width",
+        }[self.mode]
+        how = {"interpolation": "bilinear, area where it shrinks to a half or less", "pad_value": self.pad_value}
+        return {"resize": rule, "size": self.size, **how}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -35,8 +35,12 @@ class Reader(nn.Module):
         """Return the losses of reading preprocessed images [N,*,H,W] as ``texts``; N may be 0."""
         raise NotImplementedError
 
-    def search(self, images: Tensor) -> list[Read]:
-        """Return what is read on preprocessed images [N,*,H,W], all of one width."""
+    def raw(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        """Return what the network says of crops [N,3,H,W] in 0..255 of one width; see `vf.protocols.Model`."""
+        raise NotImplementedError
+
+    def found(self, raw: Mapping[str, Tensor]) -> list[Read]:
+        """Return what is read in what :meth:`raw` gives."""
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> dict[str, Tensor] | list[Prediction]:
@@ -58,9 +62,9 @@ class Reader(nn.Module):
         at = [self.preprocess.padded_width(width) for width in widths]
         for width in sorted(set(at)):
             rows = [row for row, own in enumerate(at) if own == width]
-            part = images[rows] if len(rows) < len(widths) else images
-            part = self.preprocess(part[..., :width], part.new_zeros(0))
-            for row, (indices, score) in zip(rows, self.search(part), strict=True):
+            part = self.preprocess.padded(images[rows] if len(rows) < len(widths) else images, width)
+            raw = self.raw(part, torch.tensor(part.shape[-2:], device=part.device).expand(len(rows), 2))
+            for row, (indices, score) in zip(rows, self.found(raw), strict=True):
                 said[row] = self.codec.decode(indices), min(1.0, math.exp(score))
         return said
 
@@ -113,7 +117,12 @@ class CTCReader(Reader):
                 losses["guide"] = self.guide * spread_loss(guided, labels, lengths)
         return losses
 
-    def search(self, images: Tensor) -> list[Read]:
+    def raw(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        """Return ``log_probs`` float32 [N,T,C+1] of each column, the blank last."""
+        logits = self.net.logits(self.net.features(self.preprocess.normalised(images)))
+        return {"log_probs": logits.float().log_softmax(-1)}
+
+    def found(self, raw: Mapping[str, Tensor]) -> list[Read]:
         """Return the best path, or the best sequence of a beam search."""
-        log_probs = self.net.logits(self.net.features(images)).float().log_softmax(-1)
+        log_probs = raw["log_probs"]
         return greedy(log_probs) if self.beam == 1 else beam_search(log_probs, self.beam)

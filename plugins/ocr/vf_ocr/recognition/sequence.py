@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -70,6 +70,19 @@ class SequenceReader(Reader):
             if bool(ended.all()):
                 break
         return torch.stack(tokens, 1), torch.stack(scores, 1)
+
+    def raw(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        """Return ``tokens`` int64 [N,T], and ``scores`` [N,T], the logarithms of their probabilities."""
+        tokens, scores = self.read_out(self.preprocess.normalised(images))
+        return {"tokens": tokens, "scores": scores}
+
+    def found(self, raw: Mapping[str, Tensor]) -> list[Read]:
+        """Return what is said before the end."""
+        return self.cut(raw["tokens"], raw["scores"])
+
+    def read_out(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is said of normalised images [N,*,H,W], as :meth:`say` does."""
+        raise NotImplementedError
 
     def cut(self, tokens: Tensor, scores: Tensor) -> list[Read]:
         """Return what each row says before its first end, and the probability of that with its end.

@@ -186,8 +186,12 @@ class Segmenter(nn.Module):
 
     def _logits_of_part(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         sizes = torch.tensor(images.shape[-2:], device=images.device).expand(len(images), 2)
-        x = self.preprocess(images, sizes)
-        return self.logits(x)[0], (x.shape[-2], x.shape[-1])
+        rules: Any = self.preprocess
+        return self.raw(images, sizes)["logits"], rules.goal(images.shape[-2], images.shape[-1])
+
+    def raw(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        """Return ``logits`` float32 [B,C,h,w] of the padded images; see `vf.protocols.Model`."""
+        return {"logits": self.logits(self.preprocess(images, sizes))[0]}
 
 
 def _alike(batch: Batch) -> Iterator[tuple[list[int], tuple[int, int], tuple[int, int]]]:
