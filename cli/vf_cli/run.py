@@ -1,4 +1,4 @@
-"""``vf run``: train, test, infer."""
+"""``vf run``: train, and the commands that use what was trained."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from vf.errors import ConfigError, listed
+from vf_cli.infer import infer
 from vf_cli.launching import Launched, is_local, launch, launcher_of, places_of
 from vf_cli.options import DEVICE, SET, processes
 from vf_cli.test import test
@@ -20,6 +21,7 @@ def run() -> None:
 
 
 run.add_command(test)
+run.add_command(infer)
 
 NEWEST = "newest"
 """What --resume without a value stands for."""
@@ -191,39 +193,3 @@ def _short(folder: Path) -> str:
 
 def _launch(resolved: Any, job: Any, places: dict[str, Any]) -> int:
     return launch(launcher_of(places, resolved.recipe.launcher), job, places)
-
-
-@run.command(cls=Launched)
-@click.argument("places", nargs=-1, required=True, metavar="[RUN|CHECKPOINT] IMAGE|FOLDER")
-@click.option("--task", metavar="TASK", help="In the place of RUN: the newest run of the task in runs/.")
-@click.option("--out", metavar="DIR", help="Where pictures and predictions.json go.  [default: runs/infer-NUMBER]")
-@click.option("--threshold", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Smallest score shown.")
-@click.option("--batch-size", default=8, show_default=True, type=click.IntRange(min=1), help="Images at a time.")
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(min=0), help="Processes that decode.")
-@DEVICE
-@click.option("--json", "as_json", is_flag=True, help="Print the predictions, one JSON line an image; draw nothing.")
-def infer(places: tuple[str, ...], task: str | None, out: str | None, device: str | None, **flags: Any) -> None:
-    """Predict an image or every image of a folder: drawn pictures and predictions.json."""
-    machines = places_of(flags)
-    from vf.launch import Inference, Job
-
-    checkpoint, source = _model_and_source(places, task)
-    asked = Inference(checkpoint=checkpoint, source=source, device=device or "auto", **flags)
-    job = Job(action="infer", folder="", recipe="", out=out or "", name="infer", inference=asked.plain())
-    sys.exit(launch(launcher_of(machines), job, machines))
-
-
-def _model_and_source(places: tuple[str, ...], task: str | None) -> tuple[str, str]:
-    """Return what predicts and what is predicted; --task stands for the first."""
-    wanted = ["IMAGE|FOLDER"] if task else ["RUN|CHECKPOINT", "IMAGE|FOLDER"]
-    if len(places) > len(wanted):
-        raise click.UsageError(f"Got unexpected extra argument ({places[len(wanted)]})")
-    if len(places) < len(wanted):
-        raise click.UsageError(f"Missing argument '{wanted[len(places)]}'.")
-    if task is None:
-        return places[0], places[1]
-    from vf.runs import newest_of
-
-    run = newest_of(task)
-    click.echo(f"model {run}: the newest run of {task}", err=True)
-    return str(run), places[0]

@@ -43,8 +43,19 @@ __all__ = [
 ]
 
 
-def load(checkpoint: str | Path, **options: Any) -> Predictor:
-    """Load ``model.safetensors`` (or a checkpoint or run folder) for prediction; see vf.predict.Predictor."""
+def load(checkpoint: str | Path, *, device: str = "auto", precision: str = "fp32", **options: Any) -> Predictor:
+    """Load a run, a checkpoint or ``model.safetensors``: ``vf.load(RUN)("a.jpg").draw().save("out.jpg")``.
+
+    Args:
+        checkpoint: a run folder (its best checkpoint, else its last), a checkpoint folder, or the file alone. A recipe
+            has no weights: train it first.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``fp32``, ``bf16``, ``fp16`` or ``auto``.
+        options: see :meth:`vf.predict.Predictor.load`.
+
+    Raises:
+        CheckpointError: it is missing, broken, or a recipe.
+    """
     from vf.predict import Predictor
 
-    return Predictor.load(checkpoint, **options)
+    return Predictor.load(checkpoint, device=device, precision=precision, **options)

@@ -48,8 +48,8 @@ class Console:
             cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
             self.say("  " + "  ".join(cells).rstrip())
 
-    def bar(self, label: str, total: int, *, start: int = 0) -> Bar:
-        """Begin a progress bar; call ``update`` as it goes and ``close`` at its end."""
+    def bar(self, label: str, total: int | None, *, start: int = 0) -> Bar:
+        """Begin a progress bar, open-ended without ``total``; call ``update`` as it goes and ``close`` at its end."""
         if not self.live:
             return Bar(self, label, total, start)
         return LiveBar(self, label, total, start, self._started())
@@ -81,7 +81,7 @@ class Console:
 class Bar:
     """A bar that prints a line now and then, and one at its end."""
 
-    def __init__(self, console: Console, label: str, total: int, start: int) -> None:
+    def __init__(self, console: Console, label: str, total: int | None, start: int) -> None:
         self._console = console
         self._label = label
         self._total = total
@@ -101,13 +101,14 @@ class Bar:
 
     def _speak(self) -> None:
         self._spoke = time.monotonic()
-        self._console.say(f"{self._label} {self._done}/{self._total}  {self._text}".rstrip())
+        done = str(self._done) if self._total is None else f"{self._done}/{self._total}"
+        self._console.say(f"{self._label} {done}  {self._text}".rstrip())
 
 
 class LiveBar(Bar):
     """A bar that rich redraws."""
 
-    def __init__(self, console: Console, label: str, total: int, start: int, progress: Progress) -> None:
+    def __init__(self, console: Console, label: str, total: int | None, start: int, progress: Progress) -> None:
         super().__init__(console, label, total, start)
         self._progress = progress
         self._task: TaskID = progress.add_task(label, total=total, completed=start, text="")

@@ -134,15 +134,48 @@ class Inference:
 
     checkpoint: str
     """A run, a checkpoint or a weight file."""
-    source: str
-    """Image or folder."""
-    threshold: float = 0.3
-    """Smallest score shown."""
-    batch_size: int = 8
+    sources: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    """What is predicted: see `vf.sources.opening.open_source`."""
+    camera: int | None = None
+    """Number of a camera that is predicted instead."""
+    overrides: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    """``--set`` items on the recipe."""
+    score_thr: float = 0.3
+    """Smallest score shown and written."""
+    classes: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    """Names of those that are shown and written; none: all."""
+    fields: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    """Of what is written; none: all."""
+    batch_size: int | None = None
+    """Nothing: as many as the recipe evaluates with."""
     workers: int = 2
+    """Threads that decode."""
     device: str = "auto"
-    as_json: bool = False
-    """Print the predictions, draw nothing."""
+    precision: str = "fp32"
+    every: int = 1
+    """Of the frames of a video, each so many-th."""
+    decode: Literal["cpu", "gpu"] = "cpu"
+    """What decodes videos."""
+    tile: int = 0
+    """Side of the tiles that large images are seen in, px; 0: as a whole."""
+    overlap: float = 0.2
+    """Part of a tile that the next one sees too."""
+    tile_merge: str = "nms"
+    folder: bool = True
+    """Write pictures and predictions.json into the folder of the job."""
+    out_video: str = ""
+    """File for the drawn frames of a video."""
+    show: bool = False
+    wait_time: float | None = None
+    """Seconds that a window stays; 0: until a key; nothing: so, for images."""
+    json: str = ""
+    """File for the predictions, one list."""
+    jsonl: str = ""
+    """File for the predictions, a line an image; ``-``: stdout."""
+
+    def __attrs_post_init__(self) -> None:
+        if bool(self.sources) == (self.camera is not None):
+            raise ConfigError("say what to predict: images, a folder, a video …, or --camera N alone")
 
     def plain(self) -> dict[str, Any]:
         """Return what makes the same again, for a job."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -48,13 +49,15 @@ def draw(
             as a whole, written into its corner: ``labels`` [N] where there are no boxes, or ``probabilities`` [C], of
             which the largest is written where there is also a ``label``, else all from ``threshold`` on; or ``text``.
             Of what is drawn by its outline, ``polygons`` [N,K,2], ``texts`` N strings, ``scores`` [N] and ``ignored``
-            [N]; then ``boxes`` are not drawn.
+            [N]; then ``boxes`` are not drawn. Nor are they where there is a ``panoptic`` map [H,W] of the ids of
+            ``segments`` (id, category); a category that is no index of ``classes`` has no name.
         classes: names by class index.
         threshold: what scores less is left out.
         palette: one colour for each class, instead of :func:`colour`.
     """
-    keep = _kept(labels, threshold) if "polygons" not in labels else []
-    masks, boxes = labels.get("masks"), labels.get("boxes") if "polygons" not in labels else None
+    instead = "polygons" in labels or labels.get("segments") is not None
+    keep = _kept(labels, threshold) if not instead else []
+    masks, boxes = labels.get("masks"), labels.get("boxes") if not instead else None
     indices = labels["labels"].tolist() if "labels" in labels else []
     scores = labels["scores"].tolist() if "scores" in labels else None
     colours = [palette[i] if palette else colour(i) for i in indices] if boxes is not None else []
@@ -64,6 +67,7 @@ def draw(
             _tint(array, _mask(masks, i, array.shape[:2]), colours[i])
     if labels.get("semantic") is not None:
         _tint_map(array, labels["semantic"], palette)
+    tags = _tint_segments(array, labels, classes, palette) if labels.get("segments") is not None else []
     captions = _captions(labels, classes, threshold)
     picture = _legible(Image.fromarray(array)) if captions else Image.fromarray(array)
     canvas = ImageDraw.Draw(picture)
@@ -76,6 +80,8 @@ def draw(
             _points(canvas, labels["keypoints"][i].tolist(), labels["visible"][i].tolist(), colours[i], 2.0 * width)
     if "polygons" in labels:
         _outlines(canvas, labels, threshold, width, font)
+    for corner, text, rgb in tags:
+        _tag(canvas, corner, text, rgb, font)
     y = 0.0
     for index, text in captions:
         y = _tag(canvas, (0.0, y), text, palette[index] if palette else colour(index), font)
@@ -139,6 +145,32 @@ def _tint_map(array: np.ndarray[Any, Any], semantic: Any, palette: Sequence[tupl
     for index in np.unique(values[values != UNKNOWN]).tolist():
         own = palette[index] if palette and index < len(palette) else colour(index)
         _tint(array, values == index, own)
+
+
+def _tint_segments(
+    array: np.ndarray[Any, Any],
+    labels: Mapping[str, Any],
+    classes: Sequence[str],
+    palette: Sequence[tuple[int, int, int]] | None,
+) -> list[tuple[tuple[float, float], str, tuple[int, int, int]]]:
+    """Tint the segments of a panoptic map by class, with a white line around each; return where their names go."""
+    ids = np.asarray(labels["panoptic"])[: array.shape[0], : array.shape[1]]
+    tags = []
+    for segment in labels["segments"]:
+        where, index = ids == int(segment["id"]), int(segment["category"])
+        if not where.any():
+            continue
+        rgb = palette[index] if palette and index < len(palette) else colour(index)
+        _tint(array, where, rgb)
+        # Where a segment is thickest there is room for its name.
+        depth = cv2.distanceTransform(np.pad(where.astype(np.uint8), 1), cv2.DIST_L1, 3)[1:-1, 1:-1]
+        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+        tags.append(((float(x), float(y)), classes[index] if index < len(classes) else "", rgb))
+    edges = np.zeros(ids.shape, bool)
+    edges[:, 1:] |= ids[:, 1:] != ids[:, :-1]
+    edges[1:] |= ids[1:] != ids[:-1]
+    array[edges] = 255
+    return [tag for tag in tags if tag[1]]
 
 
 def _points(

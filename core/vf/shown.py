@@ -38,12 +38,15 @@ def prepare(asked: Measurement) -> None:
         return
     if find_world().size > 1:
         raise RunError("--show: opens windows of one process; leave --nproc out, or use --show-dir DIR")
+    need_windows("--show-dir DIR")
+
+
+def need_windows(instead: str) -> None:
+    """Refuse --show where no window can be opened; ``instead`` is an option that does without. SetupError."""
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise SetupError("--show: there is no display here (DISPLAY is not set); use --show-dir DIR")
+        raise SetupError(f"--show: there is no display here (DISPLAY is not set); use {instead}")
     if not has_windows():
-        raise SetupError(
-            "--show: this OpenCV is built without windows; pip install opencv-python, or use --show-dir DIR"
-        )
+        raise SetupError(f"--show: this OpenCV is built without windows; pip install opencv-python, or use {instead}")
 
 
 def has_windows() -> bool:
@@ -100,12 +103,17 @@ class Shown:
 
     def _in_window(self, picture: Picture) -> bool:
         """Show a picture; whether to go on."""
-        cv2.imshow(WINDOW, np.asarray(picture)[..., ::-1])
-        # 0 waits for a key, without end.
-        go_on = cv2.waitKey(round(1000 * self._asked.wait_time)) & 0xFF not in LEAVE
-        if not go_on:
-            cv2.destroyAllWindows()
-        return go_on
+        return in_window(picture, WINDOW, self._asked.wait_time)
+
+
+def in_window(picture: Picture, title: str, seconds: float) -> bool:
+    """Show a picture for some seconds, or with 0 until a key is pressed; whether to go on."""
+    cv2.imshow(title, np.asarray(picture)[..., ::-1])
+    # 0 waits for a key, without end.
+    go_on = cv2.waitKey(round(1000 * seconds)) & 0xFF not in LEAVE
+    if not go_on:
+        cv2.destroyAllWindows()
+    return go_on
 
 
 def safe_name(id_: str) -> PurePosixPath:

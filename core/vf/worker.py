@@ -73,7 +73,7 @@ def _infer(job: Job, world: World) -> int:
     if world.size > 1:
         raise SetupError(f"infer: takes one process, got {world}")
     asked = Inference(**job.inference)
-    with Console(sys.stderr if asked.as_json else sys.stdout) as console:
+    with Console(sys.stderr if asked.jsonl == "-" else sys.stdout) as console:
         infer(asked, console, lambda: Path(job.folder) if job.folder else new_run(job.out or None, job.name))
     return 0
 

@@ -180,7 +180,7 @@ def photos() -> Path:
 
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_infer_draws_a_folder(vf: Vf, trained: Path, photos: Path, workers: str) -> None:
-    arguments = ("--out", "out", "--threshold", "0", "--workers", workers, "--batch-size", "1")
+    arguments = ("--out", "out", "--score-thr", "0", "--workers", workers, "--batch-size", "1")
     said = vf("run", "infer", str(trained), str(photos), *arguments)
     assert (said.code, said.err) == (0, "")
     written = json.loads(Path("out/predictions.json").read_text())
@@ -201,8 +201,8 @@ def test_infer_goes_on_past_a_broken_image(vf: Vf, trained: Path, photos: Path) 
     assert "on 3 of 4 images" in said.out
 
 
-def test_infer_as_json_draws_nothing(vf: Vf, trained: Path, photos: Path) -> None:
-    said = vf("run", "infer", str(trained), str(photos / "a.jpg"), "--json")
+def test_infer_as_lines_draws_nothing(vf: Vf, trained: Path, photos: Path) -> None:
+    said = vf("run", "infer", str(trained), str(photos / "a.jpg"), "--jsonl", "-")
     assert (said.code, said.err) == (0, "")
     assert json.loads(said.out)["image"] == "photos/a.jpg"
     assert not Path("runs").exists()
@@ -211,7 +211,7 @@ def test_infer_as_json_draws_nothing(vf: Vf, trained: Path, photos: Path) -> Non
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ("nowhere", "nowhere: no such image or folder"),
+        ("nowhere", "nowhere: no such image, video or folder"),
         (".", ".: no image in it; looked for .bmp, "),
     ],
 )
@@ -223,7 +223,7 @@ def test_infer_without_an_image(vf: Vf, trained: Path, source: str, sentence: st
 
 
 def test_infer_by_the_newest_run_of_a_task(vf: Vf, trained: Path, photos: Path) -> None:
-    said = vf("run", "infer", "--task", "det", str(photos / "a.jpg"), "--json")
+    said = vf("run", "infer", "--task", "det", str(photos / "a.jpg"), "--jsonl", "-")
     assert (said.code, said.err) == (
         2,
         "error: --task det: no run of it in runs/ here has weights; 'vf run train --task det' makes one, or name a run "
@@ -237,7 +237,7 @@ def test_infer_by_the_newest_run_of_a_task(vf: Vf, trained: Path, photos: Path) 
             os.utime(run / file, (0, 100 if number == "002" else 50))
     shutil.rmtree(Path("runs/own-003/checkpoints"))
     os.utime(Path("runs/own-003/log.jsonl"), (0, 200))
-    said = vf("run", "infer", "--task", "det", str(photos / "a.jpg"), "--json")
+    said = vf("run", "infer", "--task", "det", str(photos / "a.jpg"), "--jsonl", "-")
     assert (said.code, said.err) == (0, "model runs/own-002: the newest run of det\n")
     assert json.loads(said.out)["image"] == "photos/a.jpg"
 
@@ -245,9 +245,13 @@ def test_infer_by_the_newest_run_of_a_task(vf: Vf, trained: Path, photos: Path) 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("run", "infer", "a"), "Error: Missing argument 'IMAGE|FOLDER'."),
-        (("run", "infer", "a", "b", "c"), "Error: Got unexpected extra argument (c)"),
-        (("run", "infer", "--task", "det", "a", "b"), "Error: Got unexpected extra argument (b)"),
+        (("run", "infer"), "Error: Missing argument 'RUN|CHECKPOINT'."),
+        (("run", "infer", "a"), "Error: Missing argument 'SOURCE'."),
+        (("run", "infer", "--task", "det"), "Error: Missing argument 'SOURCE'."),
+        (
+            ("run", "infer", "a", "b", "--camera", "0"),
+            "Error: Got unexpected extra argument (b): --camera is the source",
+        ),
     ],
 )
 def test_infer_takes_a_model_and_a_source(vf: Vf, arguments: tuple[str, ...], sentence: str) -> None:

@@ -1,0 +1,1 @@
+"""Where images to predict come from: files, folders, zips, addresses, videos, cameras, arrays."""
