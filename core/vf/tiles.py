@@ -19,8 +19,8 @@ from vf.plain_results import OF_OBJECTS, around
 SAME = 0.5
 """From this overlap on two boxes of a class mean one object: intersection by union; of a box that the border of a tile
 cuts, by its own area."""
-NEAR = 2.0
-"""Pixels from the border of a tile within which a box counts as cut by it."""
+NEAR = 0.04
+"""Part of a tile's side from its border within which a box counts as cut by it."""
 MERGES = ("nms", "nmm")
 
 
@@ -116,9 +116,10 @@ def _cut(said: Mapping[str, Any], place: tuple[int, int, int, int], size: tuple[
     boxes = around(said["polygons"]) if "polygons" in said else said["boxes"]
     height, width = size
     near = torch.zeros(len(boxes), dtype=torch.bool)
+    margin = NEAR * max(place[2] - place[0], place[3] - place[1])
     for axis, (edge, end) in enumerate(zip(place, (0, 0, width, height), strict=True)):
         if edge != end:
-            near |= (boxes[:, axis] - edge).abs() <= NEAR
+            near |= (boxes[:, axis] - edge).abs() <= margin
     return near
 
 
