@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
+import numpy as np
 
 from vf.console import Console, metric
 from vf.data.relabel import id_of, relabel, target_of
+from vf.data.sample import Batch
+from vf.data.wrappers import Picked
 from vf.engine.build import split_batches
 from vf.engine.checkpoint import read_weights
 from vf.engine.evaluate import Evaluation, build_metrics, evaluate, summarise
@@ -28,6 +31,9 @@ from vf.recipes import Recipe, Resolved, from_text
 from vf.runs import find_weights
 from vf.wrapper_configs import results_of
 
+if TYPE_CHECKING:
+    from vf.protocols import Prediction
+
 AT_A_TIME = 16
 """Saved predictions that a metric takes at once."""
 
@@ -44,8 +50,34 @@ class Measured:
     """Without numbers where nothing was to be measured."""
 
 
-def measure(asked: Measurement, console: Console, ranks: Ranks | None = None) -> Measured:
+class Watch(Protocol):
+    """Looks on as a split is measured by one process."""
+
+    def begin(self, tested: Tested, recipe: Recipe) -> None:
+        """Hear what is measured, before the first image."""
+        ...
+
+    def take(self, place: int, predicted: Predicted, target: Mapping[str, Any]) -> None:
+        """See what was said of the image at ``place`` of ``tested.dataset``, and its target with its ``id``."""
+        ...
+
+
+def measure(
+    asked: Measurement,
+    console: Console,
+    ranks: Ranks | None = None,
+    *,
+    images: int | None = None,
+    watch: Watch | None = None,
+) -> Measured:
     """Measure, and write what is asked for. Every process of ``ranks`` calls it and gets the same.
+
+    Args:
+        asked: what for.
+        console: where to say how it goes.
+        ranks: the processes.
+        images: measure so many, evenly spread over the split; nothing: all.
+        watch: sees every image of this process.
 
     Raises:
         DataError: the split does not exist, or no class is in common; or saved predictions are not those of its images.
@@ -53,15 +85,23 @@ def measure(asked: Measurement, console: Console, ranks: Ranks | None = None) ->
     """
     ranks = ranks or Ranks()
     if asked.predictions:
-        return _measure_saved(asked, console)
+        return _measure_saved(asked, console, images, watch)
     predictor, tested = ranks.together(lambda: _load(asked, console, ranks))
-    recipe = predictor.resolved.recipe
+    tested, recipe = _spread(tested, images), predictor.resolved.recipe
+    if watch is not None:
+        watch.begin(tested, recipe)
     console.say(f"test  {tested.model} on {len(tested.dataset)} images of split {tested.split!r}")
     batches = split_batches(tested.dataset, predictor.preprocess, predictor.resolved, predictor.device.type, ranks)
     metrics = _metrics(asked, tested, recipe)
     explain = explainer(predictor) if asked.cam else None
     look_first(metrics, predictor, ranks, console)
     with Outputs(asked, tested, ranks, explain=explain) as outputs:
+
+        def see(batch: Batch, predictions: Sequence[Prediction]) -> None:
+            outputs.see(batch, predictions)
+            if watch is not None:
+                _show(watch, batch, predictions)
+
         result = evaluate(
             predictor.model,
             batches,
@@ -71,12 +111,26 @@ def measure(asked: Measurement, console: Console, ranks: Ranks | None = None) ->
             label="test",
             limit=asked.limit,
             ranks=ranks,
-            see=outputs.see,
+            see=see,
         )
         for line in [*outputs.finish(), *ranks.from_first(lambda: save_pictures(metrics, asked.show_dir))]:
             console.say(line)
     assert isinstance(result, Evaluation)  # nothing asks it to stop
     return _measured(asked, tested, result)
+
+
+def _spread(tested: Tested, images: int | None) -> Tested:
+    """Take so many images, evenly spread: those of one class may lie together."""
+    count = len(tested.dataset)
+    if images is None or images >= count:
+        return tested
+    return attrs.evolve(tested, dataset=Picked(tested.dataset, np.arange(images) * count // images))
+
+
+def _show(watch: Watch, batch: Batch, predictions: Sequence[Prediction]) -> None:
+    sizes = [(height, width) for height, width in batch.original.tolist()]
+    for place, size, prediction, target in zip(batch.places, sizes, predictions, batch.per_image(), strict=True):
+        watch.take(place, Predicted(id=target["id"], size=size, prediction=prediction), target)
 
 
 def _measured(asked: Measurement, tested: Tested, result: Evaluation) -> Measured:
@@ -151,22 +205,30 @@ def _metrics(asked: Measurement, tested: Tested, recipe: Recipe) -> dict[str, Me
     return build_metrics(recipe.metrics, tested.info)
 
 
-def _measure_saved(asked: Measurement, console: Console) -> Measured:
+def _measure_saved(
+    asked: Measurement, console: Console, images: int | None = None, watch: Watch | None = None
+) -> Measured:
     """Measure a file of predictions: the same numbers as when the model ran, without it."""
     saved = open_saved(asked.predictions)
     resolved, model = _recipe_of(asked, saved)
-    tested = _tested(asked, resolved, saved.head.info, model, console, saved=saved.head.split)
+    whole = _tested(asked, resolved, saved.head.info, model, console, saved=saved.head.split)
+    tested = _spread(whole, images)
+    if watch is not None:
+        watch.begin(tested, resolved.recipe)
     console.say(f"test  {asked.predictions} on {len(tested.dataset)} images of split {tested.split!r}")
-    places = _places(saved, tested, console, lenient=resolved.recipe.loader.on_error == "skip")
+    lenient = resolved.recipe.loader.on_error == "skip"
+    places = _places(saved, tested, console, lenient=lenient, some=tested is not whole)
     metrics = _metrics(asked, tested, resolved.recipe)
     with Outputs(asked, tested, Ranks()) as outputs:
         for group in console.track(_grouped(saved, tested, places), "test", -(-len(places) // AT_A_TIME)):
             for one in group:
                 outputs.take(places[one.id], one)
-            if metrics:
-                targets = [_target(tested.dataset, places[one.id], one) for one in group]
-                for each in metrics.values():
-                    each.update([one.prediction for one in group], targets)
+            targets = [_target(tested.dataset, places[one.id], one) for one in group] if metrics or watch else []
+            for each in metrics.values():
+                each.update([one.prediction for one in group], targets)
+            if watch is not None:
+                for one, target in zip(group, targets, strict=True):
+                    watch.take(places[one.id], one, target)
         result = summarise(metrics)
         for line in [*outputs.finish(), *save_pictures(metrics, asked.show_dir)]:
             console.say(line)
@@ -193,8 +255,8 @@ def _recipe_of(asked: Measurement, saved: Saved) -> tuple[Resolved, str]:
     return from_text(text, name, data=asked.data, overrides=asked.overrides), model
 
 
-def _places(saved: Saved, tested: Tested, console: Console, *, lenient: bool) -> Mapping[str, int]:
-    """Return the place in the split of each image that was predicted.
+def _places(saved: Saved, tested: Tested, console: Console, *, lenient: bool, some: bool = False) -> Mapping[str, int]:
+    """Return the place in the split of each image that was predicted; ``some``: of more, which do not count.
 
     Raises:
         DataError: the images of the file are not those of the split, each once.
@@ -209,7 +271,7 @@ def _places(saved: Saved, tested: Tested, console: Console, *, lenient: bool) ->
         if id_ in seen:
             twice.append(id_)
         elif id_ not in known:
-            unknown.append(id_)
+            unknown += [] if some else [id_]
         else:
             seen[id_] = known[id_]
     missing = [id_ for id_ in known if id_ not in seen]
@@ -231,6 +293,8 @@ def _places(saved: Saved, tested: Tested, console: Console, *, lenient: bool) ->
 def _grouped(saved: Saved, tested: Tested, places: Mapping[str, int]) -> Iterator[list[Predicted]]:
     group: list[Predicted] = []
     for one in saved.read(tested.restore):
+        if one.id not in places:
+            continue
         group.append(one)
         if len(group) == AT_A_TIME:
             yield group

@@ -9,13 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vf.data.entries import Objects
-from vf.protocols import Dataset
+from vf.protocols import SPLITS, Dataset, DatasetConfig
+from vf.wrapper_configs import build_as
 
 SMALL, LARGE = 32**2, 96**2
 """COCO's bounds of small and large areas, px²."""
 POINTS = {"min": 0.0, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "max": 1.0}
 """Quantiles that are told."""
 MOST_SIZES = 5
+COUNTS = {
+    "images": "images",
+    "empty": "images without objects",
+    "objects": "objects",
+    "crowd": "crowd regions",
+    "difficult": "difficult objects",
+}
+AREAS = {"small": "small (< 32² px)", "medium": "medium", "large": "large (> 96² px)"}
+SPREADS = {
+    "objects_per_image": "objects an image",
+    "image_width": "image width, px",
+    "image_height": "image height, px",
+}
 
 
 def statistics(dataset: Dataset, classes: Sequence[str], *, labelled: bool = True) -> dict[str, Any]:
@@ -121,3 +135,43 @@ def rows_of_classes(told: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ..
         cells = [f"{n} ({100 * n / whole:.1f} %)" for n, whole in zip(counts[name], shares, strict=True)]
         rows.append((name, *cells))
     return [(f"{what} of class", *splits), *rows] if rows else []
+
+
+def told_of(config: DatasetConfig) -> dict[str, dict[str, Any]]:
+    """Count every split of a data set that holds anything; see :func:`statistics`."""
+    info = config.info()
+    have = [split for split in SPLITS if info.num_samples.get(split)]
+    return {
+        split: statistics(build_as(config, split, evaluation=True), info.classes, labelled=split not in info.unlabelled)
+        for split in have
+    }
+
+
+def rows_of_counts(told: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Return the table of numbers by split, without rows of which there is nothing."""
+    rows: list[tuple[str, ...]] = [("split", *told)]
+    for key, label in COUNTS.items():
+        if any(facts.get(key) for facts in told.values()):
+            rows.append((label, *(str(facts.get(key, "-")) for facts in told.values())))
+    if any("ignored" in facts for facts in told.values()):
+        shares = (f"{100 * facts['ignored']:.1f} %" if "ignored" in facts else "-" for facts in told.values())
+        rows.append(("pixels ignored", *shares))
+    if any("areas" in facts for facts in told.values()):
+        rows += [(label, *(_part(facts.get("areas"), key) for facts in told.values())) for key, label in AREAS.items()]
+    return rows
+
+
+def rows_of_spreads(told: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Return the table of quantiles."""
+    rows: list[tuple[str, ...]] = [("", *POINTS, "mean")]
+    for key, label in SPREADS.items():
+        for split, facts in told.items():
+            if values := facts.get(key):
+                rows.append((f"{split}: {label}", *(f"{v:g}" for v in values.values())))
+    return rows
+
+
+def _part(areas: Mapping[str, int] | None, key: str) -> str:
+    if areas is None:
+        return "-"
+    return f"{areas[key]} ({100 * areas[key] / max(1, sum(areas.values())):.1f} %)"
