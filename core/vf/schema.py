@@ -40,7 +40,27 @@ def field(
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field, attrs.field))
 def config(cls: type[T]) -> type[T]:
     """Make a config class: frozen, keyword-only, without a type conversion behind the user's back."""
-    return attrs.frozen(cls, kw_only=True)
+    # There are hundreds, made at each start: what attrs would compile for each is written once, below.
+    made = attrs.frozen(cls, kw_only=True, eq=False, repr=False)
+    made.__eq__, made.__hash__, made.__repr__ = _same, _hash, _repr  # type: ignore[method-assign]
+    return made
+
+
+def _values(config: Any) -> tuple[Any, ...]:
+    return tuple(getattr(config, attribute.name) for attribute in attrs.fields(type(config)))
+
+
+def _same(self: Any, other: object) -> bool:
+    return _values(self) == _values(other) if type(other) is type(self) else NotImplemented
+
+
+def _hash(self: Any) -> int:
+    return hash((type(self), _values(self)))
+
+
+def _repr(self: Any) -> str:
+    names = (attribute.name for attribute in attrs.fields(type(self)))
+    return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in zip(names, _values(self), strict=True))})"
 
 
 def changed(config: T, **values: Any) -> T:

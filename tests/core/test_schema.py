@@ -82,6 +82,9 @@ def test_configs_are_frozen_and_keyword_only() -> None:
         Thing().size = 2  # type: ignore[misc]
     with pytest.raises(TypeError):
         Thing(3)  # type: ignore[misc]
+    assert repr(Thing(size=2)).endswith("Thing(size=2)")
+    assert Thing() == Thing(size=1) != Thing(size=2)
+    assert len({Thing(), Thing(size=1), Thing(size=2)}) == 2
     assert attrs.fields(Thing).size.metadata == {"help": "of it", "unit": "px", "stays": False}  # type: ignore[arg-type,misc]
 
 
