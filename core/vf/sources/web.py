@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path, PurePosixPath
 
 from vf.errors import DataError
-from vf.fetch import is_address, shown
+from vf.fetch import shown
 
 LARGEST = 512 * 10**6
 """Bytes of a file that is fetched to be predicted."""
@@ -81,15 +81,6 @@ class Fetched:
         return path
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follow a server to another http(s) address, to no file of ours."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
-        if not is_address(newurl):
-            raise urllib.error.HTTPError(newurl, code, "and leads to no http address", headers, fp)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def _opener() -> urllib.request.OpenerDirector:
     """Return what opens http and https, and nothing else."""
     opener = urllib.request.OpenerDirector()
@@ -100,7 +91,7 @@ def _opener() -> urllib.request.OpenerDirector:
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.UnknownHandler(),
-        _Redirects(),
+        urllib.request.HTTPRedirectHandler(),
     ):
         opener.add_handler(handler)
     return opener
