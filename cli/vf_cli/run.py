@@ -94,6 +94,7 @@ def train(
         folder="",
         recipe=resolved.yaml(),
         source=resolved.source,
+        origins={key: where for key, _, where in resolved.origins() if where != "default"},
         out=out or "",
         name=_run_name(resolved.source),
     )

@@ -199,6 +199,8 @@ class Job:
     """Text of the resolved recipe."""
     source: str = ""
     """Name or file of the recipe, for people."""
+    origins: Mapping[str, str] = attrs.field(factory=dict)
+    """Dotted key of the recipe -> where it was set, of those that have not their default."""
     checkpoint: str = ""
     """Checkpoint folder to go on from, or NEWEST; empty: from the beginning."""
     batches: int = 0

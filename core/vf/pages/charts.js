@@ -40,6 +40,12 @@ const vfCharts = (() => {
     return value.toPrecision(size >= 1000 ? 6 : 4);
   }
 
+  function short(value) {
+    const size = Math.abs(value);
+    if (value && (size >= 1e6 || size < 1e-4)) return Number(value.toPrecision(4)).toExponential();
+    return String(Number(value.toPrecision(6)));
+  }
+
   function ticks(low, high, most) {
     const rough = (high - low) / Math.max(1, most);
     const power = 10 ** Math.floor(Math.log10(rough));
@@ -165,14 +171,14 @@ const vfCharts = (() => {
       for (const y of marks) {
         svg("line", { class: "grid-line", x1: box.left, x2: box.right, y1: py(y), y2: py(y) }, this.plot);
         const text = svg("text", { x: box.left - 6, y: py(y) + 4, "text-anchor": "end" }, this.plot);
-        text.textContent = shown(this.log ? Number((10 ** y).toPrecision(3)) : y);
+        text.textContent = short(this.log ? Number((10 ** y).toPrecision(3)) : y);
       }
       const wide = box.right - box.left;
       for (const x of ticks(xs[0], xs[1], Math.max(2, wide / 90))) {
         svg("line", { class: "axis", x1: px(x), x2: px(x), y1: box.bottom, y2: box.bottom + 4 }, this.plot);
         const anchor = px(x) > box.right - 14 ? "end" : "middle";
         const text = svg("text", { x: px(x), y: box.bottom + 16, "text-anchor": anchor }, this.plot);
-        text.textContent = shown(x);
+        text.textContent = short(x);
       }
       svg("line", { class: "axis", x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom }, this.plot);
     }

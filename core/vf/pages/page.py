@@ -95,6 +95,11 @@ def grid(parts: Iterable[str]) -> str:
     return '<div class="grid">\n' + "\n".join(parts) + "\n</div>"
 
 
+def flow(parts: Iterable[str]) -> str:
+    """Lay cards of different heights in two columns, from top to bottom."""
+    return '<div class="flow">\n' + "\n".join(parts) + "\n</div>"
+
+
 def card(title: str, body: str, *, wide: bool = False, filtered: bool = False) -> str:
     """Return HTML under a heading; ``filtered``: with a field that filters the rows of its table."""
     return (
@@ -110,29 +115,32 @@ def tiles(facts: Iterable[tuple[str, str]]) -> str:
 
 
 def table(
-    head: Sequence[str], rows: Iterable[Sequence[str]], *, code: Sequence[int] = (), marked: Sequence[int] = ()
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    code: Sequence[int] = (),
+    marked: Sequence[int] = (),
+    numbers: bool = True,
 ) -> str:
-    """Return a table of text: the first column to the left, numbers to the right.
+    """Return a table of text.
 
     Args:
         head: one for each column.
         rows: of text.
         code: columns that are set as code.
         marked: rows that stand out.
+        numbers: set columns that hold numbers to the right, but the first one.
     """
-    titles = "".join(f"<th{_class(name, i, code)}>{text(name)}</th>" for i, name in enumerate(head))
+    right = {i for i in range(1, len(head)) if numbers and any(_is_number(row[i]) for row in rows)}
+    classes = ["code" if i in code else "number" if i in right else "" for i in range(len(head))]
+    own = [f' class="{name}"' if name else "" for name in classes]
+    titles = "".join(f"<th{kind}>{text(name)}</th>" for kind, name in zip(own, head, strict=True))
     lines = []
     for number, row in enumerate(rows):
-        cells = "".join(f"<td{_class(cell, i, code)}>{text(cell)}</td>" for i, cell in enumerate(row))
+        cells = "".join(f"<td{kind}>{text(cell)}</td>" for kind, cell in zip(own, row, strict=True))
         lines.append(f"<tr{' class=differs' if number in marked else ''}>{cells}</tr>")
     body = "\n".join(lines)
     return f"<table><thead><tr>{titles}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
-
-
-def _class(cell: str, column: int, code: Sequence[int]) -> str:
-    if column in code:
-        return ' class="code"'
-    return ' class="number"' if column and _is_number(cell) else ""
 
 
 def _is_number(cell: str) -> bool:
