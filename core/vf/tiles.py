@@ -130,7 +130,7 @@ def _chained(values: Sequence[Any]) -> Any:
 
 
 def _grouped(boxes: Tensor, scores: Tensor, labels: Tensor, cut: Tensor) -> list[list[int]]:
-    """Return which boxes mean one object: the one that stays before those that it takes in; the surest come first.
+    """Return which boxes mean one object: the one that stays before those that it takes in.
 
     Boxes that no tile cuts come before those that one does, which lie in them.
     """
@@ -151,10 +151,12 @@ def _grouped(boxes: Tensor, scores: Tensor, labels: Tensor, cut: Tensor) -> list
         free &= ~taken
         free[i] = False
         groups.append([int(order[i]), *order[taken].tolist()])
-    return sorted(groups, key=lambda group: -float(scores[group].max()))
+    return groups
 
 
 def _merged(every: Mapping[str, Any], groups: Sequence[Sequence[int]], *, unite: bool) -> dict[str, Any]:
+    scores = every["scores"]
+    groups = sorted(groups, key=lambda group: -float(scores[list(group)].max() if unite else scores[group[0]]))
     first = torch.tensor([group[0] for group in groups], dtype=torch.int64)
     out: dict[str, Any] = {}
     for key, value in every.items():
@@ -164,7 +166,7 @@ def _merged(every: Mapping[str, Any], groups: Sequence[Sequence[int]], *, unite:
         boxes = every["boxes"]
         if rows:
             out["boxes"] = torch.stack([torch.cat([boxes[r, :2].amin(0), boxes[r, 2:].amax(0)]) for r in rows])
-            out["scores"] = torch.stack([every["scores"][r].max() for r in rows])
+            out["scores"] = torch.stack([scores[r].max() for r in rows])
         if "masks" in every:
             out["masks"] = every["masks"].united([r.tolist() for r in rows])
     return out

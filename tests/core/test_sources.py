@@ -185,8 +185,8 @@ def test_an_array_may_change_after_it_was_given() -> None:
         ("broken.mp4", "broken.mp4: is not a video that can be read"),
         (63, "camera 63: cannot be opened; is it there, and free?"),
         (
-            "udp://127.0.0.1:99999",
-            "udp://127.0.0.1:99999: cannot be opened; is it sent, and can this machine reach it?",
+            "rtsp://me:secret@127.0.0.1:1/x",
+            "rtsp://127.0.0.1:1/x: cannot be opened; is it sent, and can this machine reach it?",
         ),
     ],
 )
