@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -76,7 +76,7 @@ async def _ended(future: Any) -> None:
 
 async def streamed(
     feed: Feed[T], work: Callable[[list[T]], list[R]], lanes: Lanes, failed: Callable[[VFError], None] | None
-) -> AsyncIterator[R]:
+) -> AsyncGenerator[R, None]:
     """Yield what ``work`` makes of the groups of a feed, in order, while later groups are worked on.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -20,7 +20,7 @@ from vf.data.sample import Batch, Sample
 from vf.engine.build import preprocess_of
 from vf.engine.checkpoint import load_into, read_weights
 from vf.engine.precision import Precision, make_precision, pick_device
-from vf.errors import CheckpointError, ConfigError, VFError
+from vf.errors import CheckpointError, ConfigError, DataError, VFError
 from vf.lanes import Lanes, streamed
 from vf.plugins import plugins
 from vf.protocols import DatasetInfo
@@ -241,7 +241,7 @@ class Predictor:
         threads: int = THREADS,
         every: int = 1,
         failed: Callable[[VFError], None] | None = None,
-    ) -> AsyncIterator[Result]:
+    ) -> AsyncGenerator[Result, None]:
         """Predict any source for ``async for``: the event loop is free while the model is busy.
 
         Args:
@@ -276,7 +276,9 @@ class Predictor:
     def _one(self, source: Any) -> Result:
         with open_source(source) as opened:
             if not opened.one:
-                raise VFError(f"predict_async: expected one image, got {opened.name}; take 'async for … in stream(…)'")
+                raise DataError(
+                    f"predict_async: expected one image, got {opened.name}; take 'async for … in stream(…)'"
+                )
             return self._listed(1, [self.ready(item) for item in opened])[0]
 
     def _listed(self, batch_size: int, images: Sequence[Ready]) -> list[Result]:
