@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ FEWER = ("--set", "loader.workers=0")
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe, two runs, predictions, images, a video and data of YOLO's layout."""
     root = tmp_path_factory.mktemp("migrating")
     (root / "RECIPE.yaml").write_text(TINY)
@@ -75,7 +75,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for number in range(5):
         video.write(np.full((64, 80, 3), 40 * number, np.uint8))
     video.release()
-    yield root
+    return root
 
 
 @pytest.fixture
