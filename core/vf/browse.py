@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import numbers
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,23 +22,13 @@ from vf.data.sampler import TrainSampler
 from vf.data.wrappers import shuffled
 from vf.engine.build import preprocess_of
 from vf.errors import DataError, listed
+from vf.pages import page
 from vf.protocols import DatasetConfig, DatasetInfo, Split
 from vf.recipes import Recipe
 from vf.wrapper_configs import build_as
 
-QUALITY = 90
 DRAWN = {"boxes", "masks", "labels", "keypoints", "visible", "semantic", "iscrowd", "area", "difficult"}
 """Keys of targets that a picture shows, or that say little to people."""
-STYLE = """
-body { margin: 1.5rem; font: 15px/1.4 system-ui, sans-serif; background: #f4f4f2; color: #222; }
-main { display: flex; flex-wrap: wrap; gap: 1rem; }
-figure { margin: 0; padding: .6rem; background: #fff; border: 1px solid #ddd; max-width: 640px; }
-img { display: block; max-width: 100%; height: auto; }
-figcaption { margin-top: .4rem; overflow-wrap: anywhere; }
-figcaption b { font-weight: 600; }
-figcaption span { color: #666; }
-figcaption i { display: inline-block; width: .8em; height: .8em; margin: 0 .3em 0 .8em; border: 1px solid #888; }
-"""
 
 
 @attrs.frozen
@@ -160,34 +147,20 @@ def write_page(file: Path, title: str, drawn: Iterator[Drawn], *, beside: bool) 
     """
     figures = []
     for number, one in enumerate(drawn, 1):
-        jpeg = _jpeg(one.picture)
-        source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+        content, size = page.jpeg(one.picture)
+        source = page.inlined(content)
         if beside:
             source = f"{number:04d}.jpg"
-            (file.parent / source).write_bytes(jpeg)
-        figures.append(_figure(one, source))
-    text = (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{html.escape(title)}</h1>\n<main>\n"
-        + "\n".join(figures)
-        + "\n</main>\n</body>\n</html>\n"
-    )
-    file.write_text(text, encoding="utf-8")
+            (file.parent / source).write_bytes(content)
+        figures.append(page.pictured(source, size, one.id, _caption(one)))
+    section = page.Section("samples", "Samples", page.gallery(figures))
+    text = page.document(title, lead="", sections=[section])
+    # Names of files need not be UTF-8: what is not becomes a question mark.
+    file.write_bytes(text.encode("utf-8", "replace"))
     return len(figures)
 
 
-def _jpeg(picture: Picture) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=QUALITY)
-    return buffer.getvalue()
-
-
-def _figure(one: Drawn, source: str) -> str:
-    facts = " · ".join(html.escape(fact) for fact in one.facts)
-    legend = "".join(f'<i style="background:{colour}"></i>{html.escape(text)}' for colour, text in one.legend)
-    return (
-        f'<figure><img src="{source}" width="{one.picture.width}" height="{one.picture.height}" loading="lazy" '
-        f'alt="{html.escape(one.id, quote=True)}">'
-        f"<figcaption><b>{html.escape(one.id)}</b><br><span>{facts}</span>{legend and '<br>'}{legend}</figcaption>"
-        "</figure>"
-    )
+def _caption(one: Drawn) -> str:
+    facts = " · ".join(page.text(fact) for fact in one.facts)
+    legend = "".join(f'<i style="background:{colour}"></i>{page.text(text)}' for colour, text in one.legend)
+    return f"<b>{page.text(one.id)}</b><br><span>{facts}</span>{legend and '<br>'}{legend}"

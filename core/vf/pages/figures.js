@@ -38,11 +38,12 @@
       });
       html("span", "value", row.texts ? row.texts.join("\n") : row.values.map(shown).join("\n"), line);
     };
-    if (spec.rows.length > 3) {
+    const tools = html("span", "tools", null, top);
+    if (spec.rows.length > 3 && !spec.ordered) {
       for (const name of ["as is", "value", "name"]) {
-        const node = button(name, top, () => {
+        const node = button(name, tools, () => {
           order = name;
-          for (const other of top.querySelectorAll("button")) other.setAttribute("aria-pressed", other === node);
+          for (const other of tools.querySelectorAll("button")) other.setAttribute("aria-pressed", other === node);
           draw();
         }, name === order);
       }
@@ -67,6 +68,7 @@
     const counts = spec.counts;
     const rowSums = counts.map((row) => row.reduce((a, b) => a + b, 0));
     const columnSums = spec.columns.map((_, j) => counts.reduce((a, row) => a + row[j], 0));
+    const tools = html("span", "tools", null, top);
     let byRow = true;
     const frame = html("div", "scroll", null, figure);
     const tip = html("div", "tip", null, figure);
@@ -111,9 +113,9 @@
       if (part > 0.5) text.style.fill = "var(--card)";
     };
     for (const [name, rows] of [["of rows", true], ["of columns", false]]) {
-      const node = button(name, top, () => {
+      const node = button(name, tools, () => {
         byRow = rows;
-        for (const other of top.querySelectorAll("button")) other.setAttribute("aria-pressed", other === node);
+        for (const other of tools.querySelectorAll("button")) other.setAttribute("aria-pressed", other === node);
         draw();
       }, rows === byRow);
       node.title = rows ? "shades say which part of what is there was said to be what" : "shades say what was right";
@@ -136,8 +138,9 @@
     };
     const groups = [...new Set(figures.map((one) => one.dataset.group).filter(Boolean))];
     if (groups.length > 1) {
+      const tools = html("span", "tools", null, top);
       const all = [["all", ""], ...groups.map((name) => [name, name])].map(([label, name]) =>
-        button(label, top, (node) => {
+        button(label, tools, (node) => {
           group = name;
           for (const other of all) other.setAttribute("aria-pressed", other === node);
           show();

@@ -22,7 +22,7 @@ def statistics(data: DatasetConfig, figures: dict[str, dict[str, Any]]) -> str:
     if chart is not None:
         figures["data classes"] = chart
         parts.append(page.figure("data classes", wide=True))
-    return notes + page.grid(parts)
+    return notes + page.flow(parts[:2]) + page.grid(parts[2:])
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:

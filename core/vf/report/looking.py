@@ -31,8 +31,8 @@ class Seen:
     predicted: Predicted
     value: float
     """Of the metric, on this image alone."""
-    sureness: float
-    """0 to 1: how sure the model was; among equals it says which mistake is the worse one."""
+    sureness: float | None
+    """How sure the model was, where it says so; among equals it tells which mistake is the worse one."""
 
 
 @attrs.define
@@ -93,8 +93,9 @@ class Looking:
             return
         self.values.append(value)
         seen = Seen(place=place, predicted=predicted, value=value, sureness=sureness(predicted.prediction))
-        self.worst.take((self._sign * value, -seen.sureness), seen)
-        self.best.take((-self._sign * value, -seen.sureness), seen)
+        rank = self._sign * value
+        self.worst.take((rank, -(seen.sureness or 0.0)), seen)
+        self.best.take((-rank, -(seen.sureness or 0.0)), seen)
 
     def _value(self, predicted: Predicted, target: Mapping[str, Any]) -> float | None:
         """Return what the metric says of one image alone."""
@@ -121,13 +122,13 @@ def _chooser(recipe: Recipe, info: DatasetInfo, wanted: str) -> MetricConfig | N
     return next((config for config in usable if wanted in config.build(info).compute()), None)
 
 
-def sureness(prediction: Mapping[str, Any]) -> float:
-    """Return how sure a model was of an image: of its class, its text, or its surest object."""
+def sureness(prediction: Mapping[str, Any]) -> float | None:
+    """Return how sure a model was of an image: of its class, its text, or its surest object; None: it does not say."""
     for key in ("probabilities", "score", "scores"):
         value = prediction.get(key)
         if isinstance(value, torch.Tensor) and value.numel():
             return float(value.max())
-    return 0.0
+    return None
 
 
 def spread(values: Sequence[float], bins: int = 20) -> list[int]:

@@ -29,19 +29,60 @@ FEW = 6
 """Classes or words that a caption names."""
 
 
-def tables(rows: Mapping[str, Sequence[tuple[str, float | None]]], metrics: Sequence[MetricConfig]) -> Figures:
-    """Return the rows that metrics give beside their numbers, as bars."""
+def tables(
+    rows: Mapping[str, Sequence[tuple[str, float | None]]], metrics: Sequence[MetricConfig], classes: Sequence[str]
+) -> Figures:
+    """Return the rows that metrics give beside their numbers, as bars.
+
+    Rows that are named by a measure and a class, as ``AP cat`` or ``cat recall``, become one row for each class.
+    """
     known = {f"{type(c).__name__}{i or ''}": plugins().name_of("metric", type(c)) for i, c in enumerate(metrics)}
     figures: Figures = {}
     for key, own in rows.items():
-        if not own:
-            continue
-        bars = [{"name": name, "values": [value]} for name, value in own]
-        chart: dict[str, Any] = {"kind": "bars", "title": f"{known.get(key, key)} in detail", "rows": bars}
-        if all(value is None or 0 <= value <= 1 for _, value in own):
-            chart["most"] = 1
-        figures[f"table {key}"] = chart
+        by_measure, rest = _by_measure(own, classes)
+        title = f"{known.get(key, key)} in detail"
+        parts = [m for m, values in by_measure.items() if all(v is None or 0 <= v <= 1 for v in values.values())]
+        groups = [parts, *([measure] for measure in by_measure if measure not in parts)]
+        for measures in filter(None, groups):
+            there = [name for name in classes if any(name in by_measure[m] for m in measures)]
+            bars = [{"name": name, "values": [by_measure[m].get(name) for m in measures]} for name in there]
+            chart: dict[str, Any] = {"kind": "bars", "title": f"{title}: {', '.join(measures)}", "rows": bars}
+            if measures is parts:
+                chart["most"] = 1
+            if len(measures) > 1:
+                chart["series"] = measures
+            figures[f"table {key} {' '.join(measures)}"] = chart
+        if rest:
+            bars = [{"name": name, "values": [value]} for name, value in rest]
+            figures[f"table {key}"] = {"kind": "bars", "title": title, "rows": bars}
     return figures
+
+
+Values = dict[str, dict[str, float | None]]
+
+
+def _by_measure(
+    rows: Sequence[tuple[str, float | None]], classes: Sequence[str]
+) -> tuple[Values, list[tuple[str, float | None]]]:
+    """Return measure -> class -> value of the rows that are named so, and the other rows."""
+    found: Values = {}
+    rest = []
+    # Of classes of which one ends like another, as "truck" and "fire truck", the longer one is meant.
+    longest = sorted(classes, key=len, reverse=True)
+    for row, value in rows:
+        measure, name = next(((m, c) for c in longest for m in _cut(row, c)), ("", ""))
+        if measure and name not in found.get(measure, {}):
+            found.setdefault(measure, {})[name] = value
+        else:
+            rest.append((row, value))
+    return found, rest
+
+
+def _cut(row: str, name: str) -> list[str]:
+    """Return what is left of a row's name without a class at its end or beginning; nothing where it is not there."""
+    if row.endswith(f" {name}"):
+        return [row[: -len(name) - 1]]
+    return [row[len(name) + 1 :]] if row.startswith(f"{name} ") else []
 
 
 def scores(looking: Looking) -> dict[str, Any] | None:
@@ -51,12 +92,18 @@ def scores(looking: Looking) -> dict[str, Any] | None:
         return None
     counts = spread(values, BINS)
     rows = [{"name": f"{i / BINS:.1f} to {(i + 1) / BINS:.1f}", "values": [n]} for i, n in enumerate(counts)]
-    return {"kind": "bars", "title": f"Images by their own {looking.metric}", "rows": rows}
+    return {"kind": "bars", "title": f"Images by their own {looking.metric}", "rows": rows, "ordered": True}
 
 
 def images(looking: Looking, console: Console) -> str:
     """Return the worst and the best images, labels at the left, what was said at the right."""
-    groups = {"worst": looking.worst.images(), "best": looking.best.images()}
+    worst, best = looking.worst.images(), looking.best.images()
+    # Of images that are all alike well done, none is among the worst; nor the other way round.
+    ends = {worst[0].value, best[0].value}
+    groups = {
+        "worst": [seen for seen in worst if len(ends) > 1 and seen.value != best[0].value],
+        "best": [seen for seen in best if len(ends) == 1 or seen.value != worst[0].value],
+    }
     rows = [(group, seen) for group, own in groups.items() for seen in own]
     assert looking.tested is not None
     drawn = [
@@ -73,9 +120,10 @@ def _pictured(group: str, seen: Seen, tested: Tested, metric: str) -> str:
     right = pictures.draw(sample.image, prediction, names, threshold=THRESHOLD, palette=info.palette)
     content, size = page.jpeg(_same_height(left, right), SIDE)
     there, said = (", ".join(_words(labels, names)) or "nothing" for labels in (sample.target, prediction))
+    sure = "" if seen.sureness is None else f" · surest {seen.sureness:.2f}"
     caption = (
         f'<span class="tag">{group}</span><b>{page.text(seen.predicted.id or f"image {seen.place}")}</b><br>'
-        f"{page.text(metric)} {seen.value:.3f} · surest {seen.sureness:.2f}<br>"
+        f"{page.text(metric)} {seen.value:.3f}{sure}<br>"
         f'<span class="soft">labels: {page.text(there)}<br>prediction: {page.text(said)}</span>'
     )
     return page.pictured(page.inlined(content), size, seen.predicted.id, caption, group=group)

@@ -157,15 +157,9 @@ class Pixels:
         self.matrix += cells.reshape(count, count)
 
     def charts(self) -> dict[str, dict[str, Any]]:
-        """Return the matrix, and the IoU of each class."""
-        right, union = np.diag(self.matrix), self.matrix.sum(0) + self.matrix.sum(1) - np.diag(self.matrix)
-        rows = [
-            {"name": name, "values": [float(right[k] / union[k]) if union[k] else None]}
-            for k, name in enumerate(self._names)
-        ]
-        bars = {"kind": "bars", "title": "IoU of each class", "rows": rows, "most": 1} if union.any() else None
+        """Return the matrix."""
         matrix = confusion(self._names, self.matrix, "Pixels; those without a class do not count.", unit="px")
-        return _there(iou=bars, confusion=matrix)
+        return _there(confusion=matrix)
 
 
 class Outlines:
@@ -179,7 +173,6 @@ class Outlines:
         """Take an image; what lies on ignored texts does not count."""
         polygons, theirs = _array(prediction["polygons"]), _array(target["polygons"])
         scores, ignored = _array(prediction["scores"]), _array(target["ignored"], np.bool_)
-        polygons, theirs = polygons.reshape(len(scores), -1, 2), theirs.reshape(len(ignored), -1, 2)
         iou, inside = polygon_overlaps(polygons, theirs)
         plain = np.flatnonzero(~ignored)
         chosen = surest_first(iou[:, plain], scores, IOU)
@@ -239,7 +232,7 @@ class Mistakes:
             {"name": f"{there or 'nothing'} → {said or 'nothing'}", "values": [count]}
             for (there, said), count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_MISREAD]
         ]
-        return {"kind": "bars", "title": "What is misread most", "rows": rows} if rows else None
+        return {"kind": "bars", "title": "What is misread most", "rows": rows, "ordered": True} if rows else None
 
 
 def confusion(names: Sequence[str], matrix: NDArray[np.int64], note: str, *, unit: str = "") -> dict[str, Any] | None:

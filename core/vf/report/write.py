@@ -152,7 +152,9 @@ def _measured(  # each is one thing that the sections show
     if result is None:
         parts.add("Metrics", problem + (page.grid(body) if body else ""))
         return
-    charts = measured_parts.tables(result.evaluation.tables, _recipe(history.folder).metrics) | looking.charts()
+    info = looking.tested.info if looking.tested else None
+    names = (*info.classes, *info.stuff) if info else ()
+    charts = measured_parts.tables(result.evaluation.tables, _recipe(history.folder).metrics, names) | looking.charts()
     if (scores := measured_parts.scores(looking)) is not None:
         charts["scores"] = scores
     said = f'<p class="soft">Measured for this page: {page.text(result.model)} on {looking.count} images of split '
