@@ -145,7 +145,7 @@ def environment(starts: Sequence[Record], now: Mapping[str, Any] | None = None) 
         return '<p class="note">The run did not write down where it ran: it was made by an older vf.</p>'
     flat = [(name, {**facts, **facts.get("plugins", {})}) for name, facts in columns]
     keys = list(dict.fromkeys(key for _, facts in flat for key in facts if key not in ("time", "plugins")))
-    rows = [(key, *(_plain(facts.get(key, "-")) for _, facts in flat)) for key in keys]
+    rows = [(key, *(plain(facts.get(key, "-")) for _, facts in flat)) for key in keys]
     marked = [i for i, row in enumerate(rows) if len(set(row[1:])) > 1 and row[0] != "step"]
     return page.card("Where it ran", page.table(["", *(name for name, _ in flat)], rows, marked=marked, numbers=False))
 
@@ -155,7 +155,8 @@ def _when(start: Record) -> str:
     return f"{'resumed' if start.get('step') else 'started'} {when:%Y-%m-%d %H:%M} UTC"
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """Return a leaf of a recipe as text."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -164,7 +165,7 @@ def recipe(history: History) -> str:
     folder = history.folder
     values = recipe_of(history)
     origins = _origins(history, values)
-    rows = [(key, _plain(value), origins.get(key, "default")) for key, value in values.items()]
+    rows = [(key, plain(value), origins.get(key, "default")) for key, value in values.items()]
     marked = [i for i, row in enumerate(rows) if row[2] != "default"]
     table = page.table(["key", "value", "set by"], rows, code=(0, 1, 2), marked=marked)
     return page.card(f"{folder.name}/{RECIPE}", table, wide=True, filtered=True)
