@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
 from vf.errors import ConfigError
+from vf.plugins import plugins
 from vf_cli.options import PLACES
+
+if TYPE_CHECKING:
+    from vf.sweeps import Sweep
 
 LAUNCHER = "launcher"
 PRINT = "print_"
@@ -41,7 +45,6 @@ class Launched(click.Command):
 
 def options() -> Sequence[click.Option]:
     """Return ``--launcher``, ``--print`` and a flag for each key of each launcher that a plugin brings."""
-    from vf.plugins import plugins
     from vf.structuring import field_types
 
     launchers = plugins().components("launcher")
@@ -96,7 +99,6 @@ def launcher_of(places: Mapping[str, Any], own: Any = None) -> Any:
 def is_local(launcher: Any) -> bool:
     """Whether the work is done here."""
     from vf.launchers import LOCAL
-    from vf.plugins import plugins
 
     return isinstance(launcher, plugins().lookup("launcher", LOCAL))
 
@@ -106,8 +108,25 @@ def launch(launcher: Any, job: Any, places: Mapping[str, Any]) -> int:
     if not places.get(PRINT):
         code: int = launcher.launch(job)
         return code
-    script = getattr(launcher, "script", None)
-    if script is None:
-        raise ConfigError("--print: the launcher local submits nothing; add --launcher slurm")
-    click.echo(script(job))
+    click.echo(_part(launcher, "script")(job))
     return 0
+
+
+def launch_sweep(launcher: Any, sweep: Sweep, places: Mapping[str, Any]) -> int:
+    """Let the launcher start all runs of a sweep, or show what it would submit; return the exit code."""
+    if not places.get(PRINT):
+        code: int = _part(launcher, "launch_sweep")(sweep)
+        return code
+    click.echo(_part(launcher, "script_sweep")(sweep))
+    return 0
+
+
+def _part(launcher: Any, method: str) -> Any:
+    """Return a method that not every launcher has."""
+    found = getattr(launcher, method, None)
+    if found is None:
+        name = plugins().name_of("launcher", type(launcher))
+        cannot = {"launch_sweep": "--sweep: the launcher {} takes one run at a time; add --launcher local"}
+        other = "--print: the launcher {} submits nothing; add --launcher slurm"
+        raise ConfigError(cannot.get(method, other).format(name))
+    return found

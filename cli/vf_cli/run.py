@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from vf.errors import ConfigError, listed
+from vf.errors import ConfigError
 from vf_cli.infer import infer
 from vf_cli.launching import Launched, is_local, launch, launcher_of, places_of
 from vf_cli.options import DEVICE, SET, processes
+from vf_cli.sweep import NEWEST, Asked, refuse_changes, refuse_overrides, run_name, train_sweep
 from vf_cli.test import test
 
 
@@ -22,14 +23,6 @@ def run() -> None:
 
 run.add_command(test)
 run.add_command(infer)
-
-NEWEST = "newest"
-"""What --resume without a value stands for."""
-FREE_IN_RESUME: tuple[str, ...] = (
-    *("loader.", "launcher", "train.length", "train.device", "train.stall_timeout"),
-    *("train.keep", "train.save_every", "train.save_minutes", "train.log_every"),
-)
-"""Keys that a resumed run may change: nothing that was trained depends on them."""
 
 
 @run.command(cls=Launched)
@@ -53,6 +46,13 @@ FREE_IN_RESUME: tuple[str, ...] = (
     "--auto-scale-lr", type=click.IntRange(min=1), metavar="N", help="The recipe's lr belongs to N images a step."
 )
 @click.option("--dry-run", type=click.IntRange(min=1), metavar="N", help="Try every stage on N batches, keep nothing.")
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="KEY=VALUE,VALUE",
+    help="A run for each value; may be repeated: for each combination.",
+)
 @DEVICE
 @processes
 def train(
@@ -63,6 +63,7 @@ def train(
     out: str | None,
     resume: str | None,
     dry_run: int | None,
+    sweeps: tuple[str, ...],
     **flags: Any,
 ) -> None:
     """Train RECIPE (see 'vf list recipes'), or the default of a task."""
@@ -70,6 +71,9 @@ def train(
     overrides = (*overrides, *(f"train.{key}={_yaml(value)}" for key, value in flags.items() if value))
     if flags["seed"] == 0:
         overrides = (*overrides, "train.seed=0")
+    asked = Asked(recipe, task, data, overrides, sweeps, out, resume, dry_run)
+    if asked.is_sweep:
+        sys.exit(train_sweep(asked, places))
     reference = _to_resume(resume, out)
     from vf.launch import Job
     from vf.recipes import resolve
@@ -96,7 +100,7 @@ def train(
         source=resolved.source,
         origins={key: where for key, _, where in resolved.origins() if where != "default"},
         out=out or "",
-        name=_run_name(resolved.source),
+        name=run_name(resolved.source),
     )
     launcher = launcher_of(places, resolved.recipe.launcher)
     if not is_local(launcher) or _one_of_many(places):
@@ -120,10 +124,6 @@ def _one_of_many(places: dict[str, Any]) -> bool:
     given = (places.get("node_rank"), places.get("master_addr", ""), places.get("master_port"))
     nodes = Nodes.of(places.get("nodes"), *given)
     return find_world().size > 1 or nodes.count > 1
-
-
-def _run_name(source: str) -> str:
-    return Path(source).stem if source.endswith((".yaml", ".yml")) else source
 
 
 def _to_resume(resume: str | None, out: str | None) -> str | None:
@@ -153,12 +153,7 @@ def _resume(reference: str, overrides: tuple[str, ...], places: dict[str, Any], 
     from vf.recipes import from_text
     from vf.runs import CHECKPOINTS, RECIPE, is_run, run_of
 
-    bad = [item for item in overrides if not item.startswith(FREE_IN_RESUME)]
-    if bad:
-        raise ConfigError(
-            f"--resume: --set {bad[0]} would change what was trained; start a new run with --init-from, or change only "
-            "loader.*, launcher, train.length, train.device, and how often to log and save"
-        )
+    refuse_overrides(overrides)
     folder = run_of(reference)
     path = Path(reference).resolve()
     path = path.parent if path.is_file() else path
@@ -170,22 +165,10 @@ def _resume(reference: str, overrides: tuple[str, ...], places: dict[str, Any], 
     text = (folder / RECIPE).read_text(encoding="utf-8")
     resolved = from_text(text, str(folder / RECIPE), overrides=overrides)
     if wanted is not None:
-        _refuse_changes(resolved, wanted, folder)
+        refuse_changes(resolved, wanted, folder)
         resolved = wanted
     job = Job(action="train", folder=_short(folder), recipe=resolved.yaml(), checkpoint=str(checkpoint or ""))
     return _launch(resolved, job, places)
-
-
-def _refuse_changes(saved: Any, wanted: Any, folder: Path) -> None:
-    from vf.recipes import leaves
-
-    before, after = dict(leaves(saved.plain())), dict(leaves(wanted.plain()))
-    changed = [k for k in {**before, **after} if before.get(k) != after.get(k) and not k.startswith(FREE_IN_RESUME)]
-    if changed:
-        raise ConfigError(
-            f"--resume: {folder} was trained with other values of {listed(changed)}; choose another --out, or leave "
-            "the recipe out to go on with the run's own"
-        )
 
 
 def _short(folder: Path) -> str:

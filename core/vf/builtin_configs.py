@@ -10,6 +10,7 @@ from vf.schema import Duration, at_least, config, field, positive, within
 if TYPE_CHECKING:
     from vf.engine.callbacks import Callback
     from vf.launch import Job
+    from vf.sweeps import Sweep
 
 
 @config
@@ -188,3 +189,17 @@ class Local:
         from vf.elastic import launch
 
         return launch(job, nproc=self.nproc or 1, nodes=nodes)
+
+    def launch_sweep(self, sweep: Sweep) -> int:
+        """Do the runs one after another; 1 where any of them failed."""
+        from vf.in_turn import launch
+        from vf.launch import Nodes
+        from vf.world import find_world
+
+        nodes = Nodes.of(self.nodes, self.node_rank, self.master_addr, self.master_port)
+        if find_world().size > 1 or nodes.count > 1:
+            raise SetupError(
+                "--sweep: its runs are started here, one after another; use one machine, without torchrun, srun or "
+                "mpirun, or add --launcher slurm"
+            )
+        return launch(sweep, {"nproc": self.nproc, "nodes": 1})

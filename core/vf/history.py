@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from vf.errors import ConfigError
-from vf.runs import CHECKPOINTS, ENVIRONMENT, LOG, RECIPE
+from vf.runs import CHECKPOINTS, ENVIRONMENT, FINISHED, LOG, RECIPE
 from vf.schema import Duration
 from vf.yaml12 import parse_file
 
@@ -121,7 +121,7 @@ class History:
 
     def state(self) -> str:
         """Return ``finished``, ``can be resumed`` or ``no checkpoint``."""
-        if _is_over(self.last, self.keys.get("length")):
+        if (self.folder / FINISHED).is_file() or _is_over(self.last, self.keys.get("length")):
             return "finished"
         return "can be resumed" if any((self.folder / CHECKPOINTS).glob(STEPS)) else "no checkpoint"
 

@@ -263,7 +263,11 @@ class CallbackConfig(Protocol):
 
 @runtime_checkable
 class LauncherConfig(Protocol):
-    """Starts a job, here or elsewhere, and returns its exit code."""
+    """Starts a job, here or elsewhere, and returns its exit code.
+
+    Optional methods: ``launch_sweep(sweep) -> int`` starts all runs of a :class:`vf.sweeps.Sweep`, whose folders it
+    makes; ``script(job) -> str`` and ``script_sweep(sweep) -> str`` return what it would submit, for ``--print``.
+    """
 
     def launch(self, job: Job) -> int: ...
 

@@ -16,6 +16,8 @@ TRAIN_BATCH = "train_batch.jpg"
 LOG = "log.jsonl"
 ENVIRONMENT = "environment.jsonl"
 """A line for each time that the run was started or resumed: when, by what, on what."""
+FINISHED = "finished"
+"""Is there when the training came to its end."""
 EVENTS = "events.out.tfevents"
 """Beginning of TensorBoard's file names."""
 WRITTEN_BY_ANY_RUN = {RECIPE, JOB, TRAIN_BATCH, LOG, ENVIRONMENT}
@@ -95,6 +97,11 @@ def discard_unstarted(folder: Path) -> None:
         for file in files:
             file.unlink()
         folder.rmdir()
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a run has logged anything."""
+    return (folder / LOG).is_file() and (folder / LOG).stat().st_size > 0
 
 
 def is_run(path: Path) -> bool:

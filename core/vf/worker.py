@@ -24,7 +24,7 @@ from vf.launch import NEWEST, Inference, Job, Measurement
 from vf.measure import measure, report
 from vf.predict import Predictor
 from vf.recipes import Resolved, from_text
-from vf.runs import CHECKPOINTS, find_weights, new_run
+from vf.runs import CHECKPOINTS, FINISHED, find_weights, new_run
 from vf.world import World, find_world
 
 PATIENCE = 1800.0
@@ -83,10 +83,15 @@ def _train(resolved: Resolved, job: Job, console: Console, ranks: Ranks) -> int:
     if job.checkpoint == NEWEST:
         checkpoint = ranks.from_first(lambda: newest_good(Path(job.folder) / CHECKPOINTS, console.say))
     training = _built(ranks, resolved, Path(job.folder), console, checkpoint=checkpoint)
+    end = Path(job.folder) / FINISHED
+    if ranks.world.first:
+        end.unlink(missing_ok=True)  # it may have been moved
     state = train(training)
     if state.exit_code:
         signals.ignore()
     if ranks.world.first:
+        if not state.exit_code:
+            end.touch()
         _conclude(state, console)
     return state.exit_code
 

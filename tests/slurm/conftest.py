@@ -256,6 +256,7 @@ def folder(tmp_path: Path, typed: Callable[..., Any], monkeypatch: pytest.Monkey
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TOY), str(site)]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for path in (site, TOY):
         monkeypatch.syspath_prepend(path)
     monkeypatch.setattr(vf.plugins, "_discover", functools.cache(Plugins))

@@ -143,5 +143,5 @@ def test_a_second_job_for_one_run_is_refused_while_the_first_lives(slurm: Any) -
     run = slurm.folder / "run"
     assert (said.code, said.err) == (
         2,
-        f"error: {run}: its job {job} is PENDING; wait for it, or end it with 'scancel {job}'\n",
+        f"error: {run}: its job {job} is PENDING; wait for it, or end it with 'vf slurm cancel {run}'\n",
     )

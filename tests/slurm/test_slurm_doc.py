@@ -13,8 +13,9 @@ import pytest
 
 from vf.launchers import flag
 from vf.recipes import resolve
+from vf.sweeps import plan
+from vf_slurm.found import JOBS
 from vf_slurm.launcher_configs import Slurm
-from vf_slurm.submit import JOBS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "slurm.md").read_text(encoding="utf-8")
 COMMANDS = [line.partition("  #")[0].strip() for line in re.findall(r"^(vf run .*)$", PAGE, re.MULTILINE)]
@@ -28,9 +29,13 @@ def test_every_command_makes_a_script(
     run = Path("runs/det-quickstart-001")
     run.mkdir(parents=True)
     (run / "recipe.yaml").write_text(resolve("det/quickstart").yaml())
-    said = typed(*dict.fromkeys([*shlex.split(command)[1:], "--print"]))
+    Path("runs/det-quickstart-sweep-001").mkdir()
+    plan(["seed=0,1"], reference="det/quickstart").at(Path("runs/det-quickstart-sweep-001")).made()
+    words = shlex.split(command)[1:]
+    said = typed(*words, *(["--print"] if "--print" not in words else []))
     assert (said.code, said.err) == (0, "")
     assert "#!/bin/bash\n#SBATCH --job-name=" in said.out
+    assert ("--sweep" in words or "sweep-001" in command) == ("#SBATCH --array=0-" in said.out)
     assert not (run / "slurm").exists()
 
 

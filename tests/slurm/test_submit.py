@@ -100,9 +100,8 @@ def test_the_script_is_shell_and_quotes_what_it_is_given() -> None:
         "coproc port { exec apptainer exec i.sif python3.12 -P -S"
     ]
     srun = next(line for line in lines if line.startswith("srun"))
-    assert srun.startswith(
-        "srun --unbuffered --kill-on-bad-exit=1 --export=ALL --cpus-per-task=3 '--output=/data/runs/a b/"
-    )
+    logs = '--output="$log/${job}_%t_log.out" --error="$log/${job}_%t_log.err" \\'
+    assert srun == f"srun --unbuffered --kill-on-bad-exit=1 --export=ALL --cpus-per-task=3 {logs}"
     command = lines[lines.index(srun) + 1].strip()
     assert command.startswith('"${hold[@]}" apptainer exec i.sif python3.12 -P -m vf_slurm.task "$run/job.json"')
     assert "export MASTER_PORT=29500" in render(Slurm(), attrs.evolve(RUN, port=29500)).splitlines()
@@ -327,7 +326,7 @@ def test_what_is_written_down_of_a_submission(vf_here: Vf, fake_tools: Path) -> 
         "job   7: 2 nodes, 1 process on each; requeued at most 100 times\n"
         "run   run\n"
         "log   run/slurm/7_0_log.out, of the job as a whole run/slurm/7.log\n"
-        "next  squeue --job 7, scancel 7\n"
+        "next  vf slurm status run, vf slurm logs -f run, vf slurm cancel run\n"
     )
     job = Job.read(Path("run/job.json"))
     assert (job.action, job.checkpoint, job.folder) == ("train", "newest", str(Path("run").resolve()))
@@ -366,12 +365,12 @@ def test_a_requeued_job_must_not_jump_to_checkpoints_that_were_left_behind(tmp_p
     for step in ("step_00000300", "step_00000600"):
         (tmp_path / "checkpoints" / step).mkdir(parents=True)
     job = Job(action="train", folder=str(tmp_path), recipe="", checkpoint=f"{tmp_path}/checkpoints/step_00000600")
-    _refuse_to_go_back(job, Place(run=tmp_path))
+    _refuse_to_go_back(job, tmp_path)
     job = attrs.evolve(job, checkpoint=f"{tmp_path}/checkpoints/step_00000300")
     with pytest.raises(
         Exception, match="step_00000600 is newer, and a requeued job goes on from the newest; move what"
     ):
-        _refuse_to_go_back(job, Place(run=tmp_path))
+        _refuse_to_go_back(job, tmp_path)
 
 
 @pytest.mark.parametrize(

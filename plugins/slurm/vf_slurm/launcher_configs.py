@@ -9,6 +9,7 @@ from vf_slurm.units import a_size, a_time, minutes
 
 if TYPE_CHECKING:
     from vf.launch import Job
+    from vf.sweeps import Sweep
 
 NOTICE = 120.0
 """Seconds before its end at which a job is told, where it is long enough."""
@@ -60,6 +61,9 @@ class Slurm:
         help="times that the job may start again; 0: never, not even when a machine fails",
         validator=at_least(0),
     )
+    max_parallel: int | None = field(
+        default=None, help="runs of a sweep at a time; nothing: as many as Slurm starts", validator=positive()
+    )
     notice: str | None = field(
         default=None,
         help="how long before its end the job is told to save; nothing: 2min, or a quarter of a short time",
@@ -101,3 +105,16 @@ class Slurm:
         from vf_slurm.submit import preview
 
         return preview(self, job)
+
+    def launch_sweep(self, sweep: Sweep) -> int:
+        """Submit the runs as one array of jobs, and return at once."""
+        from vf_slurm.submit_sweep import submit_sweep
+
+        submit_sweep(self, sweep)
+        return 0
+
+    def script_sweep(self, sweep: Sweep) -> str:
+        """Return the script that :meth:`launch_sweep` would submit."""
+        from vf_slurm.submit_sweep import preview_sweep
+
+        return preview_sweep(self, sweep)

@@ -50,9 +50,11 @@ class Place:
     """Where a submission lies. Absolute paths: a script may start in another folder."""
 
     run: Path
-    """The run folder."""
-    element: str = ""
-    """Shell that sets ``run`` for an element of an array; empty: there is no array."""
+    """The run folder, or that of a sweep."""
+    elements: tuple[Path, ...] = ()
+    """Run folders of a sweep, one for each element of an array; none: there is no array."""
+    code: str = CODE
+    """Folder in :attr:`logs` that the code is copied to."""
     port: int | None = None
     """For the processes to meet; nothing: a free one."""
 
@@ -64,7 +66,7 @@ class Place:
     @property
     def stem(self) -> str:
         """How the logs of a job begin, in sbatch's pattern."""
-        return str(self.logs / ("%A_%a" if self.element else "%j"))
+        return str(self.logs / ("%A_%a" if self.elements else "%j"))
 
 
 def render(launcher: Slurm, place: Place) -> str:
@@ -74,7 +76,7 @@ def render(launcher: Slurm, place: Place) -> str:
             "#!/bin/bash",
             *(_line(name, value) for name, value in options(launcher, place).items()),
             "",
-            place.element or f"run={shlex.quote(str(place.run))}",
+            *_run(place),
             _HEAD,
             *_setup(launcher, place),
             "",
@@ -84,7 +86,7 @@ def render(launcher: Slurm, place: Place) -> str:
             "",
             "tell started 0",
             "code=0",
-            _srun(launcher, place),
+            _srun(launcher),
             'cat "$log/$start.srun" >&2',
             "",
             _TAIL.format(requeue=REQUEUE, most=launcher.max_requeues),
@@ -100,6 +102,9 @@ def options(launcher: Slurm, place: Place) -> Mapping[str, Any]:
         out["time"] = clock(launcher.time)
     if launcher.tasks > 1 or launcher.tasks_per_node:
         out["ntasks-per-node"] = launcher.tasks
+    if place.elements:
+        most = f"%{launcher.max_parallel}" if launcher.max_parallel else ""
+        out["array"] = f"0-{len(place.elements) - 1}{most}"
     out["output"] = f"{place.stem}.log"
     out["open-mode"] = "append"
     out["signal"] = f"{SIGNAL}@{launcher.notice_seconds}"
@@ -118,11 +123,22 @@ def _line(name: str, value: Any) -> str:
     return f"#SBATCH --{name}" if value is True else f"#SBATCH --{name}={shlex.quote(str(value))}"
 
 
+def _run(place: Place) -> Iterator[str]:
+    if not place.elements:
+        yield f"run={shlex.quote(str(place.run))}"
+        return
+    yield "runs=("
+    yield from (f"    {shlex.quote(str(run))}" for run in place.elements)
+    yield ")"
+    yield "run=${runs[$SLURM_ARRAY_TASK_ID]}"
+
+
 def _setup(launcher: Slurm, place: Place) -> Iterator[str]:
     if launcher.setup:
         yield from ("", "# setup", *launcher.setup)
     yield ""
-    yield f"export PYTHONPATH={shlex.quote(str(place.logs / CODE))}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONUNBUFFERED=1"
+    code = shlex.quote(str(place.logs / place.code))
+    yield f"export PYTHONPATH={code}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONUNBUFFERED=1"
     if place.port is not None:
         yield f"export MASTER_PORT={place.port}"
         return
@@ -131,22 +147,26 @@ def _setup(launcher: Slurm, place: Place) -> Iterator[str]:
     yield 'read -r MASTER_PORT <&"${port[0]}" && export MASTER_PORT'
 
 
-def _srun(launcher: Slurm, place: Place) -> str:
+def _srun(launcher: Slurm) -> str:
     words = ["srun", "--unbuffered", "--kill-on-bad-exit=1", "--export=ALL"]
     if launcher.cpus_per_task:  # since 22.05, srun does not take it from sbatch
         words.append(f"--cpus-per-task={launcher.cpus_per_task}")
-    words += [f"--output={place.stem}_%t_log.out", f"--error={place.stem}_%t_log.err", *launcher.srun_args]
+    logs = '--output="$log/${job}_%t_log.out" --error="$log/${job}_%t_log.err"'
     command = f'"${{hold[@]}}" {python_of(launcher)} -m vf_slurm.task "$run/job.json"'
-    return f'{shlex.join(words)} \\\n    {command} 2>"$log/$start.srun" || code=$?'
+    more = f" {shlex.join(launcher.srun_args)}" if launcher.srun_args else ""
+    return f'{shlex.join(words)} {logs}{more} \\\n    {command} 2>"$log/$start.srun" || code=$?'
 
 
 _HEAD = f"""\
 log=$run/{LOGS}
 times=${{SLURM_RESTART_COUNT:-0}}
-start=$SLURM_JOB_ID.$times
+# An element of an array by both numbers: to Slurm, the first alone may mean all of them.
+job=${{SLURM_ARRAY_JOB_ID:+${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID}}
+job=${{job:-$SLURM_JOB_ID}}
+start=$job.$times
 tell() {{
     printf '{{"time": "%s", "job": "%s", "start": %d, "event": "%s", "code": %d}}\\n' \\
-        "$(date -u +%FT%TZ)" "$SLURM_JOB_ID" "$times" "$1" "$2" >>"$log/{EVENTS}"
+        "$(date -u +%FT%TZ)" "$job" "$times" "$1" "$2" >>"$log/{EVENTS}"
 }}
 trap : TERM  # outlive it, to see how the processes end"""
 
@@ -157,11 +177,11 @@ if [ "$code" -eq {{requeue}} ]; then
     else
         for pause in 1 2 4 8 15 30; do
             # COMPLETING hides a scancel, which must stand; only the limit of time gives itself away.
-            state=$(timeout 10 scontrol -o show job "$SLURM_JOB_ID" |
+            state=$(timeout 10 scontrol -o show job "$job" |
                 sed -n 's/.* JobState=\\([A-Z_]*\\) Reason=\\([^ ]*\\).*/\\1 \\2/p')
             case $state in
                 RUNNING\\ * | *\\ TimeLimit)  # nobody has decided otherwise
-                    if timeout 10 scontrol requeue "$SLURM_JOB_ID"; then
+                    if timeout 10 scontrol requeue "$job"; then
                         echo "vf: saved and requeued ($((times + 1)) of at most {{most}} times)"
                         tell requeued {{requeue}}
                         exit {{requeue}}

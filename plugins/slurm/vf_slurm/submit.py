@@ -15,6 +15,7 @@ import re
 import shutil
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,12 @@ from vf.launch import NEWEST, ONE_PROCESS, Job
 from vf.runs import CHECKPOINTS, JOB, discard_unstarted, next_run
 from vf.schema import changed
 from vf_slurm import snapshot
+from vf_slurm.found import JOBS, last_job
 from vf_slurm.launcher_configs import Slurm
-from vf_slurm.script import CODE, LOGS, Place, render
+from vf_slurm.script import LOGS, Place, render
 from vf_slurm.states import NEVER, ask, limits_of, state_of
 from vf_slurm.surroundings import cleaned, refuse_here, with_defaults
 
-JOBS = "jobs.jsonl"
-"""In the folder LOGS: a line for each submission."""
 UNREACHABLE = ("Unable to contact slurm controller", "Socket timed out", "Zero Bytes were transmitted", "Connection")
 
 
@@ -77,11 +77,11 @@ def submit(launcher: Slurm, job: Job) -> submitit.SlurmJob[Any]:
     handle: submitit.SlurmJob[Any] | None = None
     try:
         _refuse_two(place)
-        _write_job(job, place)
-        code = snapshot.take(place.logs / CODE)
-        handle = _sbatch(found.launcher, place)
-        _refuse_never(handle)
-        _note(found.launcher, job, place, handle, code)
+        write_job(job, place.run)
+        code = snapshot.take(place.logs / place.code)
+        handle = sbatch(found.launcher, place)
+        refuse_never(handle)
+        note(place.run, {**told(found.launcher, handle), "action": job.action, "code": code})
     except BaseException:
         if handle is not None:
             ask("scancel", handle.job_id)  # nobody would know of it
@@ -104,37 +104,32 @@ def _fitted(launcher: Slurm, job: Job) -> Slurm:
     return changed(launcher, nodes=1, tasks_per_node=1)
 
 
-def last_job(run: Path) -> str:
-    """Return the id of the newest job of a run folder; empty where it has none."""
-    path = run / LOGS / JOBS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return str(json.loads(lines[-1])["job"]) if lines else ""
-
-
 def _refuse_two(place: Place) -> None:
     """Two jobs that write into one run folder would spoil each other's checkpoints."""
     before = last_job(place.run)
     if before and (state := state_of(before)).alive:
-        raise RunError(f"{place.run}: its job {before} is {state.name}; wait for it, or end it with 'scancel {before}'")
+        raise RunError(
+            f"{place.run}: its job {before} is {state.name}; wait for it, or end it with 'vf slurm cancel {place.run}'"
+        )
 
 
-def _write_job(job: Job, place: Place) -> None:
+def write_job(job: Job, run: Path) -> None:
     """Write the job so that every start of it goes on from the newest checkpoint."""
     if job.action == "train":
-        _refuse_to_go_back(job, place)
+        _refuse_to_go_back(job, run)
         job = attrs.evolve(job, checkpoint=NEWEST)
     try:
-        place.logs.mkdir(exist_ok=True)
-        (place.run / JOB).write_text(attrs.evolve(job, folder=str(place.run)).text(), encoding="utf-8")
+        (run / LOGS).mkdir(exist_ok=True)
+        (run / JOB).write_text(attrs.evolve(job, folder=str(run)).text(), encoding="utf-8")
     except OSError as error:
-        raise RunError(f"{place.run}: cannot be written: {error.strerror}") from None
+        raise RunError(f"{run}: cannot be written: {error.strerror}") from None
 
 
-def _refuse_to_go_back(job: Job, place: Place) -> None:
-    if not job.checkpoint:
+def _refuse_to_go_back(job: Job, run: Path) -> None:
+    if job.checkpoint in ("", NEWEST):
         return
     wanted = Path(job.checkpoint).resolve()
-    later = [p.name for p in (place.run / CHECKPOINTS).glob("step_*") if p.name > wanted.name]
+    later = [p.name for p in (run / CHECKPOINTS).glob("step_*") if p.name > wanted.name]
     if later:
         raise RunError(
             f"{job.checkpoint}: {max(later)} is newer, and a requeued job goes on from the newest; move what is newer "
@@ -142,7 +137,8 @@ def _refuse_to_go_back(job: Job, place: Place) -> None:
         )
 
 
-def _sbatch(launcher: Slurm, place: Place) -> submitit.SlurmJob[Any]:
+def sbatch(launcher: Slurm, place: Place) -> submitit.SlurmJob[Any]:
+    """Submit a script; ConfigError or SetupError with what Slurm says."""
     executor = Sbatch(place.logs, render(launcher, place))
     executor.update_parameters(nodes=launcher.nodes or 1, ntasks_per_node=launcher.tasks)
     try:
@@ -158,7 +154,7 @@ def _sbatch(launcher: Slurm, place: Place) -> submitit.SlurmJob[Any]:
     return handle
 
 
-def _refuse_never(handle: submitit.SlurmJob[Any]) -> None:
+def refuse_never(handle: submitit.SlurmJob[Any]) -> None:
     """Slurm takes jobs that it will never start, and lets them wait."""
     state = state_of(handle.job_id)
     if state.reason in NEVER:
@@ -173,33 +169,39 @@ def _slurms_words(text: str) -> str:
     return "; ".join(dict.fromkeys(lines)) or "sbatch failed and said nothing"
 
 
-def _note(launcher: Slurm, job: Job, place: Place, handle: submitit.SlurmJob[Any], code: dict[str, Any]) -> None:
-    """Add a line to RUN/slurm/jobs.jsonl."""
+def told(launcher: Slurm, handle: submitit.SlurmJob[Any]) -> dict[str, Any]:
+    """Return what is written down of a submission."""
     keys: dict[str, Any] = attrs.asdict(launcher)  # type: ignore[arg-type]
-    asked = {key: value for key, value in keys.items() if value not in (None, (), {})}
-    line = {
+    return {
         "job": handle.job_id,
         "submitted": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "action": job.action,
         "host": socket.gethostname(),
         "folder": os.getcwd(),
         "command": sys.argv,
         "script": f"{handle.job_id}_submission.sh",
-        "launcher": asked,
-        "code": code,
+        "launcher": {key: value for key, value in keys.items() if value not in (None, (), {})},
     }
-    with (place.logs / JOBS).open("a", encoding="utf-8") as file:
+
+
+def note(run: Path, line: Mapping[str, Any]) -> None:
+    """Add a line to RUN/slurm/jobs.jsonl."""
+    with (run / LOGS / JOBS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def _said(launcher: Slurm, job: Job, handle: submitit.SlurmJob[Any]) -> list[str]:
+def shape_of(launcher: Slurm) -> str:
+    """Return what each start of a job takes, in words."""
     machines = f"{launcher.nodes or 1} node{'s' * ((launcher.nodes or 1) > 1)}"
     tasks = f"{launcher.tasks} process{'es' * (launcher.tasks > 1)} on each"
     again = f"requeued at most {launcher.max_requeues} times" if launcher.max_requeues else "never requeued"
+    return f"{machines}, {tasks}; {again}"
+
+
+def _said(launcher: Slurm, job: Job, handle: submitit.SlurmJob[Any]) -> list[str]:
     logs = Path(job.folder) / LOGS
     return [
-        f"job   {handle.job_id}: {machines}, {tasks}; {again}",
+        f"job   {handle.job_id}: {shape_of(launcher)}",
         f"run   {job.folder}",
         f"log   {logs / f'{handle.job_id}_0_log.out'}, of the job as a whole {logs / f'{handle.job_id}.log'}",
-        f"next  squeue --job {handle.job_id}, scancel {handle.job_id}",
+        f"next  vf slurm status {job.folder}, vf slurm logs -f {job.folder}, vf slurm cancel {job.folder}",
     ]

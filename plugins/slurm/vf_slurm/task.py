@@ -19,6 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+import attrs
+
 from vf.errors import SetupError, VFError
 from vf.launch import Job
 from vf.world import World, find_world
@@ -92,10 +94,9 @@ def refuse_misfit(job: Job, world: World, environment: Mapping[str, str] = os.en
 
 
 def _device_of(job: Job) -> str:
-    if job.action == "test":
-        return str(job.measurement.get("device", "auto"))
-    if job.action == "infer":
-        return str(job.inference.get("device", "auto"))
+    if not job.recipe:  # what is asked of a model says it
+        asked = [value for value in attrs.asdict(job).values() if isinstance(value, dict)]
+        return next((str(value["device"]) for value in asked if "device" in value), "auto")
     from vf.recipes import from_text
 
     device: str = from_text(job.recipe, f"{job.folder}/recipe.yaml").recipe.train.device
@@ -127,7 +128,10 @@ def _start_again_when_stopped() -> None:
 
 def this_start() -> str:
     """Return which start of which job this is."""
-    return f"{os.environ.get('SLURM_JOB_ID', '0')}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
+    job = os.environ.get("SLURM_JOB_ID", "0")
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    return f"{job}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
 
 
 def own(run: Path, start: str) -> None:
