@@ -24,6 +24,7 @@ COMMANDS = {
     "config": ("vf_cli.config:config", "Show, check and compare recipes."),
     "data": ("vf_cli.data:data", "Fetch, check, look at and rewrite data."),
     "runs": ("vf_cli.runs:runs", "Look at runs: list them, compare them, verify their checkpoints."),
+    "demo": ("vf_cli.demo:demo", "Serve a page that shows what a model says about an image."),
     "report": ("vf_cli.report:report", "Write a page about a run."),
     "plugins": ("vf_cli.plugins:plugins", "List plugins, or start a new one."),
     "doctor": ("vf_cli.doctor:doctor", "Check this machine and this installation."),

@@ -42,8 +42,16 @@ def text(value: object) -> str:
     return html.escape(str(value), quote=True)
 
 
-def document(
-    title: str, *, lead: str, sections: Sequence[Section], figures: Mapping[str, Any] | None = None, foot: str = ""
+def document(  # each argument is a part of the page
+    title: str,
+    *,
+    lead: str,
+    sections: Sequence[Section],
+    figures: Mapping[str, Any] | None = None,
+    foot: str = "",
+    policy: str = POLICY,
+    style: str = "",
+    script: str = "",
 ) -> str:
     """Return a whole page.
 
@@ -53,9 +61,11 @@ def document(
         sections: what the page holds; one alone goes without a heading.
         figures: plain data of what :func:`figure` leaves a place for, by its key.
         foot: HTML at the end.
+        policy: what the page may load.
+        style, script: of its own, after those of every page.
     """
     own = files("vf.pages")
-    style, *scripts = ((own / name).read_text(encoding="utf-8") for name in ("page.css", "charts.js", "figures.js"))
+    common, *scripts = ((own / name).read_text(encoding="utf-8") for name in ("page.css", "charts.js", "figures.js"))
     data = json.dumps(figures or {}, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     several = len(sections) > 1
     links = "".join(f'<a href="#{s.id}">{text(s.title)}</a>' for s in sections)
@@ -67,13 +77,13 @@ def document(
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        f'<link rel="icon" href="data:,">\n<title>{text(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n'
-        f'<header class="top">\n<h1>{text(title)}</h1>\n{lead}\n</header>\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<link rel="icon" href="data:,">\n<title>{text(title)}</title>\n<style>\n{common}{style}</style>\n'
+        f'</head>\n<body>\n<header class="top">\n<h1>{text(title)}</h1>\n{lead}\n</header>\n'
         f"{nav}\n<main>\n{body}\n</main>\n"
         f"<footer>{foot}</footer>\n"
         f'<script type="application/json" id="vf-data">{data}</script>\n'
-        + "\n".join(f"<script>\n{script}</script>" for script in scripts)
+        + "\n".join(f"<script>\n{script}</script>" for script in filter(None, [*scripts, script]))
         + "\n</body>\n</html>\n"
     )
 
