@@ -61,7 +61,9 @@ def infer(places: tuple[str, ...], task: str | None, out: str | None, **flags: A
     from vf.launch import Inference, Job
 
     checkpoint, sources = _model_and_sources(places, task, flags["camera"])
-    given: dict[str, Any] = {key: value for key, value in flags.items() if value not in (None, (), False)}
+    given: dict[str, Any] = {
+        key: value for key, value in flags.items() if value not in (None, ()) and value is not False
+    }
     given["sources"] = sources
     if "fields" in given:
         given["fields"] = tuple(name.strip() for name in given["fields"].split(",") if name.strip())

@@ -39,6 +39,7 @@ def draw(
     *,
     threshold: float = 0.0,
     palette: Sequence[tuple[int, int, int]] | None = None,
+    enlarge: bool = True,
 ) -> Image.Image:
     """Draw one image's labels or predictions.
 
@@ -54,6 +55,7 @@ def draw(
         classes: names by class index.
         threshold: what scores less is left out.
         palette: one colour for each class, instead of :func:`colour`.
+        enlarge: make an image that is too small to write on a few times as large, where something is written on it.
     """
     instead = "polygons" in labels or labels.get("segments") is not None
     keep = _kept(labels, threshold) if not instead else []
@@ -69,7 +71,7 @@ def draw(
         _tint_map(array, labels["semantic"], palette)
     tags = _tint_segments(array, labels, classes, palette) if labels.get("segments") is not None else []
     captions = _captions(labels, classes, threshold)
-    picture = _legible(Image.fromarray(array)) if captions else Image.fromarray(array)
+    picture = _legible(Image.fromarray(array)) if captions and enlarge else Image.fromarray(array)
     canvas = ImageDraw.Draw(picture)
     side = math.sqrt(picture.width * picture.height)
     width, font = max(1, round(side / 300)), ImageFont.load_default(max(9.0, side / 45))

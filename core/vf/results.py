@@ -139,14 +139,20 @@ class Result:
         """Of ``panoptic``: id, category (an index of ``info.classes + info.stuff``), isthing, and score where known."""
         return self.prediction.get("segments")
 
-    def draw(self, *, threshold: float = THRESHOLD) -> Picture:
-        """Return the image with predictions that score at least ``threshold`` drawn on it."""
+    def draw(self, *, threshold: float = THRESHOLD, enlarge: bool = True) -> Picture:
+        """Return the image with predictions that score at least ``threshold`` drawn on it.
+
+        Args:
+            threshold: 0..1.
+            enlarge: make an image that is too small to write on a few times as large; without it, it keeps its size.
+        """
         return pictures.draw(
             self.image,
             self.prediction,
             (*self.info.classes, *self.info.stuff),
             threshold=threshold,
             palette=self.info.palette,
+            enlarge=enlarge,
         )
 
     def save(self, path: str | Path, *, threshold: float = THRESHOLD) -> Path:

@@ -127,7 +127,7 @@ class Written:
             one.add(text)
         if self.folder is None and not self._asked.out_video:
             return
-        picture = result.draw(threshold=self._asked.score_thr)
+        picture = result.draw(threshold=self._asked.score_thr, enlarge=item.video is None)
         if item.video is not None:
             assert result.seconds is not None
             for video in self._video_of(item, picture.size):
