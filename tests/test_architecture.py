@@ -43,6 +43,7 @@ TORCH_FREE = [
     "comparison",
     "launch",
     "launchers",
+    "orders",
     "sweeps",
     "in_turn",
     "member",

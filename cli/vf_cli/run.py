@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from vf.errors import ConfigError
+from vf_cli.export import export
 from vf_cli.infer import infer
 from vf_cli.launching import Launched, is_local, launch, launcher_of, places_of
 from vf_cli.options import DEVICE, SET, processes
@@ -23,6 +24,7 @@ def run() -> None:
 
 run.add_command(test)
 run.add_command(infer)
+run.add_command(export)
 
 
 @run.command(cls=Launched)

@@ -182,7 +182,7 @@ class Inference:
         return attrs.asdict(self)
 
 
-ONE_PROCESS = ("infer",)
+ONE_PROCESS = ("infer", "export", "bench")
 """Actions that are not shared out."""
 NEWEST = "newest"
 """As a checkpoint: the newest good one of the run folder, or the beginning where there is none."""
@@ -192,7 +192,7 @@ NEWEST = "newest"
 class Job:
     """One action on one resolved recipe."""
 
-    action: Literal["train", "dry_run", "test", "infer"]
+    action: Literal["train", "dry_run", "test", "infer", "export", "bench"]
     folder: str
     """The run folder; empty: rank 0 makes it, from ``out`` and ``name``."""
     recipe: str
@@ -213,6 +213,8 @@ class Job:
     """Of a test: what makes a :class:`Measurement`; the recipe is that of its checkpoint or file."""
     inference: Mapping[str, Any] = attrs.field(factory=dict)
     """Of an inference: what makes an :class:`Inference`."""
+    order: Mapping[str, Any] = attrs.field(factory=dict)
+    """Of an export or a bench: what makes one of `vf.orders`."""
 
     def made(self) -> Job:
         """Return the job with its run folder made and written; RunError where it is in the way."""

@@ -20,6 +20,7 @@ from vf.engine.precision import pick_device
 from vf.engine.ranks import Ranks
 from vf.errors import ConfigError, DataError, listed
 from vf.explained import explainer
+from vf.export import is_exported
 from vf.launch import Measurement
 from vf.metric_extras import look_first, save_pictures
 from vf.numbers_file import write_numbers
@@ -139,8 +140,8 @@ def _measured(asked: Measurement, tested: Tested, result: Evaluation) -> Measure
 
 
 def _load(asked: Measurement, console: Console, ranks: Ranks) -> tuple[Predictor, Tested]:
-    weights = find_weights(asked.checkpoint)
-    device = str(pick_device(asked.device, local_rank=ranks.world.local_rank))
+    weights = asked.checkpoint if is_exported(asked.checkpoint) else find_weights(asked.checkpoint)
+    device = asked.device if is_exported(weights) else str(pick_device(asked.device, local_rank=ranks.world.local_rank))
     predictor = Predictor.load(weights, device=device, data=asked.data, overrides=asked.overrides)
     if asked.tta:
         options = {"merge": asked.tta_merge} if asked.tta_merge else {}

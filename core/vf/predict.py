@@ -21,6 +21,7 @@ from vf.engine.build import preprocess_of
 from vf.engine.checkpoint import load_into, read_weights
 from vf.engine.precision import Precision, make_precision, pick_device
 from vf.errors import CheckpointError, ConfigError, DataError, VFError
+from vf.export import graph_device, is_exported, load_exported
 from vf.lanes import Lanes, streamed
 from vf.plugins import plugins
 from vf.protocols import DatasetInfo
@@ -76,7 +77,7 @@ class Predictor:
         data: str | None = None,
         overrides: Sequence[str] = (),
     ) -> Predictor:
-        """Load a run folder, a checkpoint folder or ``model.safetensors``.
+        """Load a run folder, a checkpoint folder, ``model.safetensors``, or a ``.onnx`` that ``vf run export`` wrote.
 
         Args:
             checkpoint: of a run, its best checkpoint is taken, else its last.
@@ -88,6 +89,10 @@ class Predictor:
         Raises:
             CheckpointError: it is missing, broken, does not fit its own recipe, or is a recipe, which has no weights.
         """
+        if is_exported(checkpoint):
+            chosen = graph_device(device)
+            found = load_exported(checkpoint, chosen, precision=precision, data=data, overrides=tuple(overrides))
+            return cls(found.model, found.resolved, found.info, make_precision("fp32", chosen))
         path = _weights(checkpoint)
         weights = read_weights(path)
         resolved = from_text(weights.recipe, f"recipe in {path}", data=data, overrides=overrides)

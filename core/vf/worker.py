@@ -20,8 +20,9 @@ from vf.engine.state import State
 from vf.engine.train import train
 from vf.errors import SetupError, VFError
 from vf.infer import infer
-from vf.launch import NEWEST, Inference, Job, Measurement
+from vf.launch import NEWEST, ONE_PROCESS, Inference, Job, Measurement
 from vf.measure import measure, report
+from vf.orders import ExportOrder
 from vf.predict import Predictor
 from vf.recipes import Resolved, from_text
 from vf.runs import CHECKPOINTS, FINISHED, find_weights, new_run
@@ -36,8 +37,10 @@ def work(job: Job) -> int:
     world = find_world()
     if job.action == "test":
         return _test(Measurement(**job.measurement), world)
-    if job.action == "infer":
-        return _infer(job, world)
+    if job.action in ONE_PROCESS:
+        if world.size > 1:
+            raise SetupError(f"{job.action}: takes one process, got {world}")
+        return {"infer": _infer, "export": _export}[job.action](job)
     resolved = from_text(job.recipe, f"{job.folder}/recipe.yaml")
     device = pick_device(resolved.recipe.train.device, local_rank=world.local_rank)
     _share_cores(world, device)
@@ -69,9 +72,18 @@ def _test(asked: Measurement, world: World) -> int:
     return 0
 
 
-def _infer(job: Job, world: World) -> int:
-    if world.size > 1:
-        raise SetupError(f"infer: takes one process, got {world}")
+def _export(job: Job) -> int:
+    from vf.export.write import as_json, export
+
+    asked = ExportOrder(**job.order)
+    with Console(sys.stderr if asked.as_json else sys.stdout) as console:
+        made = export(asked, console)
+    if asked.as_json:
+        Console().say(as_json(made))
+    return 0
+
+
+def _infer(job: Job) -> int:
     asked = Inference(**job.inference)
     with Console(sys.stderr if asked.jsonl == "-" else sys.stdout) as console:
         infer(asked, console, lambda: Path(job.folder) if job.folder else new_run(job.out or None, job.name))

@@ -58,7 +58,7 @@ def points_of(
         xy.append(torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).view(-1, 2).float())
         low = RANGE * stride if level else 0
         high = 2 * RANGE * stride if level < len(grids) - 1 else math.inf
-        facts.append(torch.tensor([[stride, low, high]], device=device).expand(len(xy[-1]), -1))
+        facts.append(torch.tensor([[stride, low, high]], device=device).expand(xy[-1].shape[0], -1))
     return Points(torch.cat(xy), *torch.cat(facts).float().unbind(1))
 
 

@@ -96,7 +96,7 @@ class NRTR(SequenceReader):
             logits: Tensor = self.head(x)[:, 0]
             return logits
 
-        return self.say(len(images), images.device, step)
+        return self.say(images.shape[0], images.device, step)
 
     def _embedded(self, tokens: Tensor, first: int) -> Tensor:
         """Return [N,T,channels] of tokens [N,T], of which the first stands at place ``first``."""

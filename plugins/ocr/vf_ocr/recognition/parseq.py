@@ -104,7 +104,7 @@ class PARSeq(SequenceReader):
             logits: Tensor = self.head(x)[:, 0]
             return logits
 
-        tokens, scores = self.say(len(images), images.device, step)
+        tokens, scores = self.say(images.shape[0], images.device, step)
         for _ in range(self.refinements):
             tokens, scores = self._refined(tokens, seen)
         return tokens, scores
@@ -132,7 +132,7 @@ class PARSeq(SequenceReader):
 
     def _asked(self, count: int, said: Pairs, seen: Pairs, mask: Tensor | None, *, first: int = 0) -> Tensor:
         """Return what ``count`` queries from place ``first`` on learn, [N,count,channels]."""
-        queries = self.queries[:, first : first + count].expand(len(seen[0]), -1, -1)
+        queries = self.queries[:, first : first + count].expand(seen[0].shape[0], -1, -1)
         x = self.dropout(queries)
         x = x + self.dropout(self.said(self.norm_query(x), said, mask))
         x = x + self.dropout(self.seen(self.norm_seen(x), seen))

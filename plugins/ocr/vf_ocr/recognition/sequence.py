@@ -67,7 +67,8 @@ class SequenceReader(Reader):
             tokens.append(last)
             scores.append(best)
             ended = ended | (last == self.end)
-            if bool(ended.all()):
+            # A graph has all steps; what comes after an end is cut away.
+            if not torch.compiler.is_exporting() and bool(ended.all()):
                 break
         return torch.stack(tokens, 1), torch.stack(scores, 1)
 

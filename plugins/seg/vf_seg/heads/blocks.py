@@ -55,7 +55,10 @@ def separable(
 def like(x: Tensor, other: Tensor) -> Tensor:
     """Resize a map to the height and width of another one, bilinearly."""
     size = other.shape[-2:]
-    return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="bilinear")
+    # Whether they are equal is not known of a graph with open sides; where they are, resizing changes nothing.
+    if not torch.compiler.is_exporting() and x.shape[-2:] == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear")
 
 
 class Head(nn.Module):
@@ -99,13 +102,33 @@ class Pyramid(nn.ModuleList):
 
     def __init__(self, inputs: int, outputs: int, *, bins: Sequence[int], norm: str) -> None:
         super().__init__(
-            nn.Sequential(nn.AdaptiveAvgPool2d(count), block(inputs, outputs, norm=norm)) for count in bins
+            nn.Sequential(GridMean(count), block(inputs, outputs, norm=norm)) for count in bins
         )
         self.pools_to_one = 1 in bins
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the grids, [B,outputs,bins,bins] each."""
         return [grid(x) for grid in self]
+
+
+class GridMean(nn.AdaptiveAvgPool2d):
+    """Means over a grid of so many cells along each side; also of maps whose sides are open in a graph."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [B,C,count,count] of [B,C,h,w]."""
+        if not torch.compiler.is_exporting():
+            return super().forward(x)
+        rows, columns = (self._shares(x.shape[axis], x) for axis in (-2, -1))
+        return torch.einsum("bchw,ih,jw->bcij", x, rows, columns)
+
+    def _shares(self, length: int, like: Tensor) -> Tensor:
+        """Return [count,length]: what each pixel counts in each cell."""
+        count = self.output_size
+        assert isinstance(count, int)
+        cell, pixel = torch.arange(count, device=like.device)[:, None], torch.arange(length, device=like.device)
+        first, last = cell * length // count, ((cell + 1) * length + count - 1) // count
+        inside = ((pixel >= first) & (pixel < last)).to(like.dtype)
+        return inside / inside.sum(1, keepdim=True)
 
 
 class Fuse(nn.Sequential):
@@ -158,4 +181,5 @@ def shares(cells: int, length: int, like: Tensor) -> Tensor:
     """
     exact = torch.promote_types(like.dtype, torch.float32)
     inside = F.interpolate(torch.eye(cells, dtype=exact, device=like.device)[None], size=length, mode="linear")[0]
-    return F.pad(inside, (1, 1)).unfold(1, length, 1).movedim(1, 0)
+    padded = F.pad(inside, (1, 1))
+    return torch.stack([padded[:, place : place + length] for place in range(3)])
