@@ -60,15 +60,16 @@ def pad_images(
         fill: grey level of the padding, 0..255.
         at_least: heights and widths that count besides those of the images.
     """
-    sizes = torch.tensor([i.shape[-2:] for i in images])
-    height, width = (max(column) for column in zip(*sizes.tolist(), *at_least, strict=True))
-    if all(i.shape[-2:] == (height, width) for i in images):
+    plain = [image.as_subclass(Tensor) for image in images]  # whose shape costs nothing to ask for
+    own = [tuple(image.shape[-2:]) for image in plain]
+    height, width = (max(column) for column in zip(*own, *at_least, strict=True))
+    if all(size == (height, width) for size in own):
         batch = torch.empty(len(images), 3, height, width, dtype=torch.uint8)
     else:
         batch = torch.full((len(images), 3, height, width), fill, dtype=torch.uint8)
-    for out, image in zip(batch, images, strict=True):
-        _lay(out[:, : image.shape[-2], : image.shape[-1]], image.as_subclass(Tensor))
-    return batch, sizes
+    for out, image, (high, wide) in zip(batch, plain, own, strict=True):
+        _lay(out[:, :high, :wide], image)
+    return batch, torch.tensor(own)
 
 
 def _lay(out: Tensor, image: Tensor) -> None:
