@@ -5,14 +5,16 @@
 Needs the cluster of tests/slurm/cluster/start. Each try trains the plugin of tests/toy, with dropout, batch norm, a
 data worker and an average of the weights, in two processes on two virtual machines; something happens to it at a random
 step. Prints a Markdown table: whether each job ended as it should, how often it was requeued, and whether a run that
-went on to its end differs by a bit from the undisturbed one. Then the time that submitting takes, and the time from
-typing the command to the first step, beside that of the launcher local. Ends with exit code 1 if any try failed.
+went on to its end differs by a bit from the undisturbed one. Then the losses of two machines of two processes beside
+those of one process, the time that submitting takes, and the time from typing the command to the first step, beside
+that of the launcher local. Ends with exit code 1 if any try failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -140,6 +142,7 @@ def attempt(slurm: Any, fault: Fault, number: int, seed: int, calm: dict[str, An
     job = slurm.submit("toy.yaml", *SLOW, *fault.options, "--out", run)
     if fault.strike is not nothing:
         slurm.begun(run, job, steps=random.randrange(2, STEPS // 2))
+        slurm.hurry(run)  # what is left is not what is measured
         fault.strike(Case(slurm, job, run, random))
     facts = slurm.ended(job)
     restarts = int(facts["Restarts"])
@@ -178,6 +181,25 @@ def faults(slurm: Any, options: argparse.Namespace) -> int:
     return sum(bool(v.wrong_end or v.wrong_result) for v in verdicts)
 
 
+def losses(slurm: Any) -> None:
+    """Print how far the losses of four processes are from those of one."""
+    plain = ("model.plain=true", "train.length=24 steps", "train.batch_size=12", "train.accumulate=1")
+    sets = [word for item in plain for word in ("--set", item)]
+    job = slurm.submit("toy.yaml", *sets, "--out", "many", "--nodes", "2", "--tasks-per-node", "2", "--time", "15min")
+    assert vf("run", "train", "toy.yaml", *sets, "--out", "one").code == 0
+    assert slurm.ended(job)["JobState"] == "COMPLETED", slurm.logs(job)
+
+    def of(run: str) -> list[float]:
+        records = map(json.loads, (slurm.folder / run / "log.jsonl").read_text().splitlines())
+        return [record["loss"] for record in records if record["kind"] == "train"]
+
+    many, one = of("many"), of("one")
+    assert len(many) == len(one) == 24
+    worst = max(abs(a - b) for a, b in zip(many, one, strict=True))
+    print(f"\n2 machines × 2 processes (DDP, gloo) beside one process, {len(one)} steps: losses from {one[0]:.4f} to ")
+    print(f"{one[-1]:.4f}, which differ by at most {worst:.1e}")
+
+
 def seconds(*arguments: str) -> float:
     """Return how long a command takes."""
     began = time.monotonic()
@@ -209,6 +231,10 @@ def times(slurm: Any, count: int) -> None:
         rows.setdefault("`vf run train --task det --launcher slurm`, until it returns with the job id", []).append(
             seconds(*held)
         )
+        fifty = ("--sweep", "seed=" + ",".join(map(str, range(50))))
+        rows.setdefault("the same of a sweep of 50 runs: one array", []).append(
+            seconds(*detector, *fifty, "--additional", "hold=true", "--out", f"sweep{number}")
+        )
         shown = (*detector, "--print")
         rows.setdefault("the same with `--print`: all but the copy of the code and sbatch", []).append(seconds(*shown))
         rows.setdefault("from typing to the first step, local", []).append(first_step(slurm, f"local{number}"))
@@ -237,6 +263,7 @@ def main() -> int:
         os.chdir(folder)
         slurm = cluster.Slurm(folder, vf)
         failed = faults(slurm, options)
+        losses(slurm)
         if options.times:
             times(slurm, options.times)
     return 1 if failed else 0

@@ -47,6 +47,7 @@ def assert_same(slurm: Any, untouched: dict[str, Any], run: str, job: str) -> No
 def test_the_limit_of_time_saves_requeues_once_and_goes_on(slurm: Any, untouched: Any) -> None:
     # Told between 10 and 40 s after its start, of which importing torch takes a part.
     job = slurm.submit("toy.yaml", *SLOW, "--nodes", "2", "--time", "1min", "--notice", "20s", "--out", "run")
+    slurm.hurry("run")
     slurm.wait(job, "PENDING", restarts=1)
     assert slurm.ended(job)["JobState"] == "COMPLETED", slurm.logs(job)
     restarts = int(slurm.facts(job)["Restarts"])
@@ -60,6 +61,7 @@ def test_the_limit_of_time_saves_requeues_once_and_goes_on(slurm: Any, untouched
 def test_a_job_that_is_pre_empted_saves_makes_room_and_goes_on(slurm: Any, untouched: Any) -> None:
     job = slurm.submit("toy.yaml", *SLOW, *TWO, "--partition", "preempt", "--out", "run")
     slurm.begun("run", job)
+    slurm.hurry("run")
     urgent = subprocess.run(
         ["sbatch", "--parsable", "-p", "urgent", "-N2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 2"],
         capture_output=True,
@@ -90,6 +92,7 @@ def test_scancel_ends_a_job_for_good(slurm: Any) -> None:
 def test_a_killed_rank_ends_all_is_named_and_what_it_left_goes_on(slurm: Any, untouched: Any) -> None:
     job = slurm.submit("toy.yaml", *SLOW, *TWO, "--out", "run", "--set", "train.save_every=2 steps")
     slurm.begun("run", job, steps=6)
+    slurm.hurry("run")
     os.kill(slurm.tasks(job, 1)[0], signal.SIGKILL)
     facts = slurm.ended(job)
     assert (facts["JobState"], facts["Restarts"]) == ("FAILED", "0")
@@ -118,6 +121,7 @@ def test_a_slurmd_that_dies_requeues_and_the_ranks_that_live_on_give_way(slurm: 
     job = slurm.submit("toy.yaml", *slow, *TWO, "--out", "run")
     slurm.begun("run", job)
     left = [*slurm.tasks(job, 0), *slurm.tasks(job, 1)]
+    slurm.hurry("run")
     slurm.kill_slurmd("node1")  # the machine of rank 0
     try:
         slurm.until(lambda: int(slurm.facts(job)["Restarts"]) == 1, job)

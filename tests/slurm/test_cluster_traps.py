@@ -32,6 +32,8 @@ def test_a_signal_to_data_workers_too_and_one_that_is_no_notice(slurm: Any) -> N
     for start, name in enumerate(("USR2", "TERM")):
         slurm.wait(job, "RUNNING", restarts=start)
         slurm.begun("run", job, steps=slurm.steps("run") + 3)
+        if name == "TERM":
+            slurm.hurry("run")
         signal_all(job, name)
         slurm.wait(job, "PENDING", "RUNNING", restarts=start + 1)
     assert slurm.ended(job)["JobState"] == "COMPLETED", slurm.logs(job)
