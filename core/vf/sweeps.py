@@ -210,14 +210,16 @@ def _as_typed(problem: str, typed: Sequence[str]) -> str:
 def _names(keys: Sequence[str], combinations: Sequence[Sequence[str]]) -> list[str]:
     """Return a folder's name for each combination: the shortest keys that differ, with their values."""
     short = [_short(key, keys) for key in keys]
-    names = []
-    for values in combinations:
-        name = ",".join(
-            f"{k}={re.sub(r'[^A-Za-z0-9_.+-]+', '-', v).strip('-')}" for k, v in zip(short, values, strict=True)
-        )
-        names.append(name[:LONGEST])
+    names = [
+        ",".join(f"{k}={_slug(v)}" for k, v in zip(short, values, strict=True))[:LONGEST] for values in combinations
+    ]
     counts = Counter(names)
     return [name if counts[name] == 1 else f"{name}~{number}" for number, name in enumerate(names)]
+
+
+def _slug(value: str) -> str:
+    words = re.findall(r"[A-Za-z0-9_.+-]+", value)
+    return "-".join(words)
 
 
 def _short(key: str, keys: Sequence[str]) -> str:
