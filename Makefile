@@ -4,13 +4,17 @@ PLUGINS := cls det ocr seg slurm
 DEV := av build editables hatchling mypy playwright pytest pytest-xdist ruff scikit-learn supervision torchmetrics types-PyYAML
 BIN := .venv/bin
 
-.PHONY: train test lint wheels clean
+.PHONY: train test test-slurm lint wheels clean
 
 train: .venv/ready
 	$(BIN)/vf run train --task det
 
 test: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
+
+# On a Slurm of its own inside this machine: root, Debian.
+test-slurm: .venv/ready
+	OMP_NUM_THREADS=1 VF_TEST_SLURM=1 $(BIN)/pytest $(wildcard tests/slurm/test_cluster_*.py)
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

@@ -190,6 +190,7 @@ class Slurm:
 BOMB = '''
 import json
 import os
+import time
 import vf
 from vf.engine.callbacks import Callback
 
@@ -206,6 +207,17 @@ class BombConfig:
     def build(self):
         return Bomb()
 
+class Dawdle(Callback):
+    def on_end(self, state):
+        (state.folder / "dawdles").touch()
+        time.sleep(2)
+
+@vf.config
+class DawdleConfig:
+    """Takes its time when all is done."""
+    def build(self):
+        return Dawdle()
+
 class Witness(Callback):
     def on_start(self, state):
         path = state.folder / f"witness_{state.ranks.world.rank}.json"
@@ -219,7 +231,7 @@ class WitnessConfig:
 
 @vf.hookimpl
 def vf_callbacks():
-    return {"bomb": BombConfig, "witness": WitnessConfig}
+    return {"bomb": BombConfig, "dawdle": DawdleConfig, "witness": WitnessConfig}
 '''
 RECIPE = """\
 task: toy

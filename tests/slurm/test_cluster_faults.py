@@ -113,6 +113,11 @@ def test_an_exception_does_not_requeue_and_the_rank_that_raised_is_named(slurm: 
     log = slurm.of("run", job, ".log")
     assert re.search(r"^vf: failed first: rank 1 on node1: ValueError: planted$", log, re.MULTILINE), slurm.logs(job)
     assert (slurm.folder / "run" / "slurm" / f"{job}.0.error").read_text() == log.splitlines()[-1] + "\n"
+    told = slurm.vf("slurm", "status", "run")
+    assert "note  run: rank 1 on node1: ValueError: planted\n" in told.out, told
+    logs = slurm.vf("slurm", "logs", "-f", "run").out
+    assert f"==> run/slurm/{job}_1_log.err <==\nTraceback" in logs
+    assert f"==> run/slurm/{job}_2_log.err <==" not in logs
     assert slurm.events("run")[-1][1:] in (("ended", 1), ("ended", 2), ("ended", 143), ("ended", 137))
 
 

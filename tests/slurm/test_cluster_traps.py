@@ -57,6 +57,15 @@ def test_a_signal_that_comes_before_python_listens_is_not_lost(slurm: Any) -> No
     assert slurm.facts(job)["Restarts"] == "1"
 
 
+def test_a_signal_that_comes_after_the_last_step_does_not_start_a_finished_run_again(slurm: Any) -> None:
+    job = slurm.submit("toy.yaml", "--set", "callbacks=[{name: dawdle}]", *SHORT, "--out", "run")
+    slurm.until((slurm.folder / "run" / "dawdles").exists, job)
+    signal_all(job, "USR2")
+    assert slurm.ended(job)["JobState"] == "COMPLETED", slurm.logs(job)
+    assert slurm.facts(job)["Restarts"] == "0"
+    assert slurm.events("run") == [(0, "started", 0), (0, "ended", 0)]
+
+
 def test_the_devices_and_cores_that_slurm_gives_stay_as_they_are(slurm: Any) -> None:
     gpus = ("--gpus-per-node", "1", "--tasks-per-node", "1", "--cpus-per-task", "2", "--device", "cpu")
     job = slurm.submit("toy.yaml", *WITNESS, *SHORT, *gpus, "--out", "run")

@@ -66,7 +66,7 @@ def examine() -> None:
     """
     missing = [tool for tool in (*TOOLS, "scancel", "sacct") if shutil.which(tool) is None]
     if "scontrol" in missing:
-        raise SetupError(f"vf slurm: no {', '.join(missing)} on PATH; type it on a login node of the cluster")
+        raise SetupError(f"vf slurm: no {', '.join(missing)} on PATH; type it on a login node")
     done = ask("scontrol", "show", "config")
     if done.returncode:
         raise SetupError(f"scontrol: {words_of(done.stderr)}")

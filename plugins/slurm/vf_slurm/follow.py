@@ -53,7 +53,7 @@ class Row:
 def refuse_without(*tools: str) -> None:
     """Raise SetupError where there is no Slurm."""
     if missing := [tool for tool in tools if shutil.which(tool) is None]:
-        raise SetupError(f"vf slurm: no {', '.join(missing)} on PATH; type it on a login node of the cluster")
+        raise SetupError(f"vf slurm: no {', '.join(missing)} on PATH; type it on a login node")
 
 
 def rows_of(names: Sequence[str], *, at_once: bool = False) -> tuple[list[Row], float]:
