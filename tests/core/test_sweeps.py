@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from vf.errors import ConfigError, RunError
+from vf.history import History
 from vf.runs import FINISHED
 from vf.sweeps import Axis, load, newest, plan, refuse_other_keys, runs_of
 
@@ -113,6 +114,13 @@ def test_what_is_left_is_what_has_no_end_or_another_one(site: Any) -> None:
     assert [m.name for m in load(Path("s")).left().members] == ["seed=0", "seed=2"]
     longer = load(Path("s"), ("train.length=20 steps",))
     assert [m.name for m in longer.left().members] == ["seed=0", "seed=1", "seed=2"]
+
+
+def test_a_run_that_stopped_early_is_finished(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"kind": "train", "step": 3, "epoch": 0.3}\n')
+    assert History.read(tmp_path).state() == "no checkpoint"
+    (tmp_path / FINISHED).touch()
+    assert History.read(tmp_path).state() == "finished"
 
 
 def test_a_sweep_may_gain_values_and_no_keys(site: Any) -> None:

@@ -255,6 +255,20 @@ def test_logs_of_what_waits(vf_here: Vf, tools: Tools) -> None:
     assert vf_here("slurm", "logs", "run").out == "job   7 has written nothing yet: it is PENDING (Resources)\n"
 
 
+def test_every_command_of_the_guide(vf_here: Vf, tools: Tools) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "slurm.md").read_text(encoding="utf-8")
+    commands = [line.partition("  #")[0].split()[1:] for line in page.splitlines() if line.startswith("vf slurm ")]
+    assert {words[1] for words in commands} == {"status", "logs", "cancel", "requeue", "doctor"}
+    run = submitted("runs/det-quickstart-001", "4711", ("started", 0), ("ended", 0))
+    (run / "slurm/4711.log").write_text("a line\n")
+    tools.say("squeue", "4711|RUNNING|None|1:02|4:00:00|node1\n")
+    tools.say("scontrol", "".join(f"{name} = {value}\n" for name, value in settings().items()))
+    for words in commands:
+        said = vf_here(*words)
+        assert (said.code, said.err) == (0, ""), words
+        assert said.out
+
+
 def settings(**changed: str) -> dict[str, str]:
     """Return the settings of a cluster on which everything works."""
     plain = {

@@ -58,6 +58,22 @@ def test_tasks_are_compared_with_devices(
     assert caught.value.problems == (sentence,)
 
 
+def test_the_device_is_that_of_what_is_asked_for() -> None:
+    assert task._device_of(TEST) == "auto"
+    assert task._device_of(Job(action="infer", folder="", recipe="", inference={"device": "cuda:1"})) == "cuda:1"
+    assert task._device_of(Job(action="infer", folder="", recipe="")) == "auto"
+
+
+def test_a_start_of_an_array_is_named_by_its_element(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    assert task.this_start() == "9.0"
+    for name, value in {"ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "2", "RESTART_COUNT": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert task.this_start() == "7_2.1"
+
+
 def python(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
