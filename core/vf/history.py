@@ -70,6 +70,11 @@ class History:
         )
 
     @property
+    def name(self) -> str:
+        """Of the folder."""
+        return self.folder.resolve().name
+
+    @property
     def last(self) -> Record:
         """The newest record, an evaluation before the training of its step; empty where there is none."""
         return max((*self.train[-1:], *self.val[-1:]), key=lambda record: record["step"], default={})

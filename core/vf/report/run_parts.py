@@ -162,13 +162,12 @@ def plain(value: object) -> str:
 
 def recipe(history: History) -> str:
     """Return the recipe of a run with where each of its values was set."""
-    folder = history.folder
     values = recipe_of(history)
     origins = _origins(history, values)
     rows = [(key, plain(value), origins.get(key, "default")) for key, value in values.items()]
     marked = [i for i, row in enumerate(rows) if row[2] != "default"]
     table = page.table(["key", "value", "set by"], rows, code=(0, 1, 2), marked=marked)
-    return page.card(f"{folder.name}/{RECIPE}", table, wide=True, filtered=True)
+    return page.card(f"{history.name}/{RECIPE}", table, wide=True, filtered=True)
 
 
 def recipe_of(history: History) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from vf.protocols import Split
 from vf.recipes import Recipe, from_text
 from vf.report import data_parts, measured_parts, run_parts
 from vf.report.looking import Looking
-from vf.runs import RECIPE, find_weights, run_of
+from vf.runs import RECIPE, find_weights, is_run, run_of
 from vf.surroundings import surroundings
 
 PAGE = "report.html"
@@ -77,7 +77,7 @@ def write_report(asked: Asked, console: Console) -> Path:
         RunError: there is no such run, or the page cannot be written.
         VFError: what was asked for by name (predictions, data, split) cannot be used.
     """
-    run = run_of(asked.run)
+    run = Path(asked.run) if is_run(Path(asked.run)) else run_of(asked.run)
     out = Path(asked.out) if asked.out else run / PAGE
     page.refuse_taken(out, "--out")
     history, parts = History.read(run), _Parts()
@@ -136,7 +136,7 @@ def _recipe(run: Path) -> Recipe:
 
 def _curves(parts: _Parts, history: History) -> None:
     damaged = f'<p class="note">{history.damaged} lines of the log cannot be read and are left out.</p>'
-    charts = run_parts.charts({history.folder.name: history})
+    charts = run_parts.charts({history.name: history})
     note = damaged if history.damaged else ""
     empty = "" if charts else '<p class="note">The run has logged nothing.</p>'
     parts.add("Curves", note + (empty or page.grid(parts.charts(charts))))
@@ -174,5 +174,5 @@ def _page(history: History, parts: _Parts) -> str:
     source = [f"recipe {job.source}"] if job and job.source else []
     lead = f'<p class="soft">{page.text(" · ".join([*facts, *source]))}</p>{run_parts.overview(history)}'
     return page.document(
-        history.folder.name, lead=lead, sections=parts.sections, figures=parts.figures, foot=f"vf {__version__}"
+        history.name, lead=lead, sections=parts.sections, figures=parts.figures, foot=f"vf {__version__}"
     )
