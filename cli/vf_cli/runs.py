@@ -11,6 +11,7 @@ from vf.console import Console, megabytes, metric
 from vf.errors import CheckpointError, RunError
 from vf.history import History
 from vf.runs import CHECKPOINTS, ROOT, is_run, run_of
+from vf.sweeps import is_sweep, runs_of
 from vf_cli.lazy import LazyGroup
 
 COMMANDS = {"compare": ("vf_cli.compare:compare", "Set runs side by side: recipes, metrics, time.")}
@@ -69,11 +70,15 @@ def list_(folder: str) -> None:
     root = Path(folder)
     if not root.is_dir() and root != ROOT:
         raise RunError(f"{folder}: no such folder; expected one that holds runs")
-    found = sorted(path for path in root.iterdir() if is_run(path)) if root.is_dir() else []
-    if not found:
+    folders = sorted(root.iterdir()) if root.is_dir() else []
+    found, sweeps = [p for p in folders if is_run(p)], [p for p in folders if is_sweep(p)]
+    if not found and not sweeps:
         click.echo("none")
-        return
-    Console(sys.stdout).table([("run", "step", "best", "state"), *(_row(path) for path in found)])
+    if found:
+        Console(sys.stdout).table([("run", "step", "best", "state"), *(_row(path) for path in found)])
+    for sweep in sweeps:
+        states = [History.read(run).state() for run in runs_of(sweep)]
+        click.echo(f"sweep {sweep}: {states.count('finished')} of {len(states)} runs are finished")
 
 
 def _row(run: Path) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ def test_a_run_that_fails_does_not_keep_the_others_from_being_done(toy: Any) -> 
     assert err == "error: square 3: is broken\n"
     assert not (toy.folder / "many/broken=3/finished").exists()
     assert (toy.folder / "many/broken=-1/checkpoints/best/model.safetensors").is_file()
+    _, out, _ = toy.run(".", command=("runs", "list"))
+    assert out == "sweep many: 1 of 2 runs are finished\n"
     # What is there is neither overwritten nor begun twice.
     code, _, err = toy.run("toy.yaml", "--sweep", "data.broken=3,-1", "--out", "many")
     assert (code, err) == (

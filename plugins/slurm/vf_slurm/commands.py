@@ -11,15 +11,16 @@ RUNS = click.argument("runs", nargs=-1, metavar="RUN...")
 
 @click.group()
 def slurm() -> None:
-    """Follow jobs of runs: status, logs, cancel, requeue; see what a cluster lacks."""
+    """Follow jobs on a Slurm cluster; see what it lacks."""
 
 
 @slurm.command()
 @RUNS
 def status(runs: tuple[str, ...]) -> None:
-    """Say what the jobs of runs and sweeps do; without RUN, of all under runs/.
+    """Say what jobs of runs and sweeps do.
 
-    Slurm is asked once for all of them, and about none more often than every 30 seconds.
+    Without RUN: those of all runs under runs/. RUN may be the id of a job, here and in the other commands. Slurm is
+    asked once for all of them, and about none more often than every 30 seconds.
     """
     from vf_slurm.follow import show
 
@@ -32,7 +33,10 @@ def status(runs: tuple[str, ...]) -> None:
 @click.option("--rank", type=click.IntRange(min=0), help="Only what this process wrote.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", help="Begin with the last N lines of each.")
 def logs(run: str, follow: bool, rank: int | None, lines: int | None) -> None:
-    """Print what the newest job of RUN wrote: the job as a whole, its first process, and the one that failed first."""
+    """Print what the newest job of RUN wrote.
+
+    That is: of the job as a whole, of its first process, and of the one that failed first.
+    """
     from vf_slurm.tail import tail
 
     tail(run, follow=follow, rank=rank, lines=lines, out=sys.stdout)
@@ -41,7 +45,10 @@ def logs(run: str, follow: bool, rank: int | None, lines: int | None) -> None:
 @slurm.command()
 @click.argument("runs", nargs=-1, metavar="RUN...", required=True)
 def cancel(runs: tuple[str, ...]) -> None:
-    """End the jobs of runs and sweeps for good; those that run save first, where Slurm's KillWait allows."""
+    """End jobs of runs and sweeps for good.
+
+    Those that run save first, where Slurm's KillWait allows.
+    """
     from vf_slurm.follow import cancel as end
 
     end(runs)
@@ -50,7 +57,10 @@ def cancel(runs: tuple[str, ...]) -> None:
 @slurm.command()
 @click.argument("runs", nargs=-1, metavar="RUN...", required=True)
 def requeue(runs: tuple[str, ...]) -> None:
-    """Let the jobs of runs and sweeps save, give their machines back and wait again; one that failed starts again."""
+    """Let jobs save, make room and wait again.
+
+    One that failed or was cancelled starts again, from its newest checkpoint.
+    """
     from vf_slurm.follow import requeue as move
 
     move(runs)
@@ -58,7 +68,10 @@ def requeue(runs: tuple[str, ...]) -> None:
 
 @slurm.command()
 def doctor() -> None:
-    """Say what will not work on this cluster, and what to ask its administrator."""
+    """Say what will not work on this cluster.
+
+    From its settings, with what to ask its administrator.
+    """
     from vf_slurm.doctor import examine
 
     examine()
