@@ -159,7 +159,8 @@ const vfCharts = (() => {
       this.plot.style.height = `${height}px`;
       this.axes(box, xs, ys, px, py);
       const clip = svg("clipPath", { id: this.id }, this.plot);
-      svg("rect", { x: box.left, y: box.top - 3, width: box.right - box.left, height: box.bottom - box.top + 6 }, clip);
+      const [wide, high] = [box.right - box.left + 6, box.bottom - box.top + 6];
+      svg("rect", { x: box.left - 3, y: box.top - 3, width: wide, height: high }, clip);
       const layer = svg("g", { "clip-path": `url(#${this.id})` }, this.plot);
       for (const line of lines) this.line(line, layer, px, py);
       this.over = svg("g", {}, this.plot);
