@@ -115,7 +115,8 @@ FAULTS = (
     Fault("scancel", lambda case: command("scancel", case.job), state="CANCELLED", requeues=(0, 0)),
     Fault("a rank killed", kill_rank, state="FAILED", requeues=(0, 0)),
     Fault("a rank raises", nothing, (*LAYOUT, "--set", "callbacks=[{name: bomb}]"), state="FAILED", requeues=(0, 0)),
-    Fault("slurmd of a machine killed", kill_slurmd),
+    # Slurm takes up to a minute to notice, in which the job must not be over.
+    Fault("slurmd of a machine killed", kill_slurmd, (*LAYOUT, "--set", "data.seconds=0.8")),
     Fault("slurmctld killed, notice while it is away", kill_controller),
 )
 
