@@ -97,7 +97,7 @@ class _Encoded:
         except (OSError, ValueError) as error:
             raise RunError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
         self._rate = Fraction(fps).limit_denominator(100_000)
-        self._stream = self._out.add_stream("libx264", rate=self._rate, options={"preset": "veryfast", "crf": "21"})
+        self._stream = self._out.add_stream("libx264", rate=self._rate, options={"preset": "ultrafast", "crf": "23"})
         # Its colours are stored for squares of four pixels, so sides are even.
         self._stream.height, self._stream.width = (max(2, side // 2 * 2) for side in size)
         self._stream.pix_fmt = "yuv420p"
@@ -108,7 +108,9 @@ class _Encoded:
 
     def write(self, frame: NDArray[np.uint8], seconds: float) -> None:
         height, width = self._stream.height, self._stream.width
-        picture = self._av.VideoFrame.from_ndarray(_at_least_two(frame)[:height, :width].copy(), format="rgb24")
+        even = np.ascontiguousarray(_at_least_two(frame)[:height, :width])
+        # OpenCV changes the colours in a tenth of the time that FFmpeg takes.
+        picture = self._av.VideoFrame.from_ndarray(cv2.cvtColor(even, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
         picture.pts, picture.time_base = self._count, 1 / self._rate
         self._count += 1
         self._out.mux(self._stream.encode(picture))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import io
@@ -60,7 +61,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         words = [word for item in (*COMMON, *OF_TASK[task]) for word in ("--set", item)]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.argv", ["vf", "run", "train", "--task", task, "--out", str(folder / task), *words])
-            with pytest.raises(SystemExit) as ended:
+            with contextlib.redirect_stdout(io.StringIO()), pytest.raises(SystemExit) as ended:
                 program.main()
         assert ended.value.code == 0
         return folder / task
