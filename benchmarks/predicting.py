@@ -2,8 +2,8 @@
 
     python benchmarks/predicting.py WEIGHTS FOLDER [--images 64] [--threads 1] [--rounds 5]
 
-WEIGHTS is any model of ours, FOLDER has images. --threads is of the model; decoding has two of its own. Files in, results
-out, nothing drawn. On a GPU the same lines compare CUDA streams.
+WEIGHTS is any model of ours, FOLDER has images. --threads is of the model; decoding has two of its own. Files in,
+results out, nothing drawn. On a GPU the same lines compare CUDA streams.
 """
 
 from __future__ import annotations

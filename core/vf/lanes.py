@@ -33,6 +33,26 @@ class Lanes:
         self._device = device
         self._own = threading.local()
         self._pool = ThreadPoolExecutor(self.count, "vf-lane")
+        if device.type != "cuda":
+            self._share_threads()
+
+    def _share_threads(self) -> None:
+        """Let all lanes together take as many threads as one model would: more than there are cores are slower."""
+        before = torch.get_num_threads()
+        share = max(1, before // self.count)
+        if share == before:
+            return
+        begun = threading.Barrier(self.count + 1)
+
+        def begin() -> None:
+            torch.set_num_threads(share)  # of this thread, and of threads that begin from now on
+            torch.get_num_threads()  # a thread takes over the number of new threads when it first asks: now, not later
+            begun.wait()
+
+        for _ in range(self.count):
+            self._pool.submit(begin)
+        begun.wait()
+        torch.set_num_threads(before)
 
     async def run(self, work: Callable[..., R], *arguments: Any) -> R:
         """Do work on a lane. Cancelled, it is dropped where it has not begun, else its end is waited for."""

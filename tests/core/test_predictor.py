@@ -19,6 +19,7 @@ import vf
 from vf.data.sample import Batch
 from vf.engine.precision import make_precision
 from vf.errors import CheckpointError, ConfigError, DataError, VFError
+from vf.lanes import Lanes
 from vf.predict import Predictor
 from vf.protocols import DatasetInfo
 from vf.recipes import from_text
@@ -265,3 +266,24 @@ def test_a_cancelled_image_is_dropped_or_waited_for() -> None:
 def test_one_image_is_wanted() -> None:
     with pytest.raises(VFError, match=r"^predict_async: expected one image, got images; take 'async for "):
         asyncio.run(predictor().predict_async(images(2)))
+
+
+def test_lanes_share_the_threads_of_one_model() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        lanes = Lanes(torch.device("cpu"), 2)
+
+        async def run() -> list[int]:
+            return await asyncio.gather(*(lanes.run(torch.get_num_threads) for _ in range(6)))
+
+        assert asyncio.run(run()) == [2] * 6
+        assert torch.get_num_threads() == 4
+        seen: list[int] = []
+        other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+        assert seen == [4]
+        lanes.close()
+    finally:
+        torch.set_num_threads(before)
