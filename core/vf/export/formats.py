@@ -20,6 +20,10 @@ SUFFIXES = {"onnx": ".onnx", "torchscript": ".ts", "torch_export": ".pt2"}
 """Of each format."""
 
 
+LARGE = 1500
+"""Nodes of a graph from which on folding its constants is left to who runs it: it takes minutes here."""
+
+
 @attrs.frozen(kw_only=True)
 class Shape:
     """What a graph shall take."""
@@ -78,6 +82,7 @@ def _onnx(model: nn.Module, path: Path, shape: Shape, describe: Describe) -> Non
             opset_version=shape.opset,
             dynamo=True,
             verbose=False,
+            optimize=len(program.graph.nodes) < LARGE,
         )
     assert made is not None
     graph: Any = made.model

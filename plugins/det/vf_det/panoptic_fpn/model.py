@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -47,12 +47,16 @@ class PanopticFPN(RCNN):
         terms = super().losses(levels, images, batch, objects)
         return {**terms, "loss_semantic": self.semantic.loss(self.semantic(levels), maps)}
 
+    def raw_of(self, levels: Sequence[Tensor], images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        """Return what R-CNN does, and ``semantic`` float32 [B,S+1,h,w], logits of stuff, then of things as one."""
+        return {**super().raw_of(levels, images, sizes), "semantic": self.semantic(levels)}
+
     @torch.no_grad()
-    def predict(self, levels: Sequence[Tensor], images: Tensor, batch: Batch) -> list[Prediction]:
+    def predictions(self, raw: Mapping[str, Tensor], batch: Batch) -> list[Prediction]:
         """Return a prediction for each image."""
-        predictions: list[Any] = super().predict(levels, images, batch)
-        logits = self.semantic(levels)
-        padded = images.shape[-2], images.shape[-1]
+        predictions: list[Any] = super().predictions(raw, batch)
+        logits = raw["semantic"]
+        padded = self.preprocess.goal(batch.images.shape[-2], batch.images.shape[-1])
         sizes, original = batch.sizes.tolist(), batch.original.tolist()
         for prediction, own, size, full in zip(predictions, logits, sizes, original, strict=True):
             classes = class_map(own, padded=padded, size=tuple(size), original=tuple(full))

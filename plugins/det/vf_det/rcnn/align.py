@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from vf.nn.tracing import tracing
+
 
 @attrs.frozen
 class _Axis:
@@ -39,7 +41,7 @@ def align(x: Tensor, rois: Tensor, size: int, *, scale: float, sampling_ratio: i
         sampling_ratio: samples across a cell; 0: as many as the region has cells for each.
         aligned: shift by half a cell.
     """
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or tracing():
         out: Tensor = roi_align(x.float(), rois, size, scale, sampling_ratio, aligned)
         return out
     boxes = rois[:, 1:].detach() * scale - (0.5 if aligned else 0.0)

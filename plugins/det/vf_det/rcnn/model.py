@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from vf.data.sample import Batch
+from vf.nn.tracing import tracing
 from vf_det.objects import Objects, objects_of
 from vf_det.postprocess import Suppression, as_predictions, suppress, to_original
+from vf_det.rcnn import in_graph
 from vf_det.rcnn.mask_head import MaskHead
 from vf_det.rcnn.paste import paste
 from vf_det.rcnn.pool import RegionPool
-from vf_det.rcnn.rpn import RPN, Regions
+from vf_det.rcnn.rpn import RPN, Raw, Regions
 from vf_det.rcnn.stage import Said, Stage
 from vf_det.tta import Augmentable
 
@@ -97,11 +99,80 @@ class RCNN(Augmentable):
 
     def forward(self, batch: Batch) -> dict[str, Tensor] | list[Prediction]:
         """Return losses in training, else one prediction for each image; see `vf.protocols.Model`."""
+        if not self.training:
+            return self.predictions(self.raw(batch.images, batch.sizes), batch)
         images = self.preprocess(batch.images, batch.sizes)
         levels = self.neck(self.backbone(images))
-        if self.training:
-            return self.losses(levels, images, batch, objects_of(batch, self.preprocess))
-        return self.predict(levels, images, batch)
+        return self.losses(levels, images, batch, objects_of(batch, self.preprocess))
+
+    @property
+    def not_exported(self) -> str:
+        """Why this model cannot be exported; empty: it can."""
+        if self.finishing.keep_proposals:
+            return "its proposals do not come with the graph; add --set model.keep_proposals=false"
+        return (
+            ""
+            if self.finishing.rule.kind == "hard"
+            else "a graph has no soft suppression; add --set model.nms.kind=hard"
+        )
+
+    @torch.no_grad()
+    def raw(self, images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        """Return what is found; see `vf.protocols.Model`.
+
+        Returns:
+            ``boxes`` float32 [B,D,4] XYXY px of ``images``, the best first; ``scores`` [B,D]; ``labels`` int64 [B,D],
+            -1 where there are no more; ``masks`` float32 [B,D,M,M], probabilities over the box, where there are heads.
+        """
+        x = self.preprocess(images, sizes)
+        return self.raw_of(self.neck(self.backbone(x)), x, sizes)
+
+    def raw_of(self, levels: Sequence[Tensor], images: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+        """Return what :meth:`raw` does, of levels of preprocessed images."""
+        raw = self.rpn(levels, _size(images))
+        if tracing():
+            return self._in_graph(levels, raw, sizes)
+        count, most = len(sizes), self.finishing.most
+        regions, proposal_scores = self.rpn.propose(raw, sizes)
+        found = self._detect(levels, regions, sizes)
+        image = found.regions.image
+        out = {
+            "boxes": _rows(found.regions.boxes, image, count, most, 0.0),
+            "scores": _rows(found.scores, image, count, most, in_graph.NONE),
+            "labels": _rows(found.labels, image, count, most, -1),
+        }
+        if self.masks:
+            out["masks"] = _rows(self._masks(levels, found.regions, found.labels), image, count, most, 0.0)
+        if self.finishing.keep_proposals:
+            kept = int(torch.bincount(regions.image, minlength=1).max())
+            out["proposals"] = _rows(regions.boxes, regions.image, count, kept, 0.0)
+            out["proposal_scores"] = _rows(proposal_scores, regions.image, count, kept, -1.0)
+        return out
+
+    def _in_graph(self, levels: Sequence[Tensor], raw: Raw, sizes: Tensor) -> dict[str, Tensor]:
+        """Do the same where nothing may depend on values: there are as many boxes for every image."""
+        boxes, proposed = in_graph.propose(raw, sizes, self.rpn.test)
+        image = in_graph.images_of(boxes)
+        regions = Regions(boxes.flatten(0, 1), image)
+        logits, regions, said = self._through_stages(levels, regions, sizes)
+        scores = in_graph.by_image(in_graph.mean_scores(logits), boxes)
+        scores = torch.where((proposed > in_graph.NONE)[..., None], scores, in_graph.NONE)
+        own = self._stages()[-1].decode_all(said, regions, sizes)
+        finishing = self.finishing
+        box, score, label = in_graph.detect(
+            scores,
+            in_graph.by_image(own, boxes),
+            threshold=finishing.score_threshold,
+            iou=finishing.rule.iou,
+            agnostic=finishing.rule.agnostic,
+            most=finishing.most,
+        )
+        out = {"boxes": box, "scores": score, "labels": label}
+        if self.masks:
+            found = Regions(box.flatten(0, 1), in_graph.images_of(box))
+            masks = self._masks(levels, found, label.flatten().clamp(min=0))
+            out["masks"] = in_graph.by_image(masks, box) * (label >= 0)[..., None, None]
+        return out
 
     def losses(
         self, levels: Sequence[Tensor], images: Tensor, batch: Batch, objects: list[Objects]
@@ -133,32 +204,38 @@ class RCNN(Augmentable):
         return loss
 
     @torch.no_grad()
-    def predict(self, levels: Sequence[Tensor], images: Tensor, batch: Batch) -> list[Prediction]:
+    def predictions(self, raw: Mapping[str, Tensor], batch: Batch) -> list[Prediction]:
         """Return a prediction for each image."""
-        raw = self.rpn(levels, _size(images))
-        regions, proposal_scores = self.rpn.propose(raw, batch.sizes)
-        found = self._detect(levels, regions, batch.sizes)
+        there = raw["labels"] >= 0
+        image = there.nonzero()[:, 0]
         predictions: list[Any] = as_predictions(
-            found.regions.boxes, found.scores, found.labels, found.regions.image, batch
+            raw["boxes"][there], raw["scores"][there], raw["labels"][there], image, batch
         )
-        if self.masks:
-            self._add_masks(predictions, levels, found, batch)
-        if self.finishing.keep_proposals:
-            _add_proposals(predictions, regions, proposal_scores, batch)
+        if "masks" in raw:
+            self._add_masks(predictions, raw["masks"][there].cpu(), batch)
+        if "proposals" in raw:
+            _add_proposals(predictions, raw, batch)
         return predictions
 
     def _stages(self) -> list[Any]:
         return list(self.stages)
 
-    def _detect(self, levels: Sequence[Tensor], regions: Regions, sizes: Tensor) -> Found:
-        """Send proposals through the stages, and suppress."""
+    def _through_stages(
+        self, levels: Sequence[Tensor], regions: Regions, sizes: Tensor
+    ) -> tuple[list[Tensor], Regions, Said]:
+        """Return the logits of all stages, the regions of the last one, and what it says of them."""
         logits: list[Tensor] = []
         for number, stage in enumerate(self._stages()):
             said: Said = stage(self.pool(levels, regions))
             logits.append(said.logits)
             if number + 1 < len(self.stages):
                 regions = stage.refined(said, regions, sizes)
-        scores = torch.stack(logits).mean(0).softmax(1)[:, :-1] if len(logits) > 1 else logits[0].softmax(1)[:, :-1]
+        return logits, regions, said
+
+    def _detect(self, levels: Sequence[Tensor], regions: Regions, sizes: Tensor) -> Found:
+        """Send proposals through the stages, and suppress."""
+        logits, regions, said = self._through_stages(levels, regions, sizes)
+        scores = in_graph.mean_scores(logits)
         rows, labels = (scores > self.finishing.score_threshold).nonzero(as_tuple=True)
         boxes = self._stages()[-1].decode(said, regions, sizes, labels, rows)
         alive = (boxes[:, 2:] > boxes[:, :2]).all(1)
@@ -169,24 +246,35 @@ class RCNN(Augmentable):
         )
         return Found(Regions(boxes[keep], image[keep]), kept_scores, labels[keep])
 
-    def _add_masks(self, predictions: list[Any], levels: Sequence[Tensor], found: Found, batch: Batch) -> None:
+    def _masks(self, levels: Sequence[Tensor], regions: Regions, labels: Tensor) -> Tensor:
+        """Return the probabilities [K,M,M] of the masks of K boxes with classes [K]."""
         assert self.mask_pool is not None
-        pooled = self.mask_pool(levels, found.regions)
-        row = torch.arange(len(found.labels), device=found.labels.device)
+        pooled = self.mask_pool(levels, regions)
+        row = torch.arange(labels.shape[0], device=labels.device)
         heads: list[Any] = list(self.masks)
-        probabilities = torch.stack([head(pooled)[row, found.labels].sigmoid() for head in heads]).mean(0).cpu()
+        return torch.stack([head(pooled)[row, labels].sigmoid() for head in heads]).mean(0)
+
+    def _add_masks(self, predictions: list[Any], probabilities: Tensor, batch: Batch) -> None:
         parts = probabilities.split([len(p["labels"]) for p in predictions])
         for prediction, own, (height, width) in zip(predictions, parts, batch.original.tolist(), strict=True):
             threshold = self.finishing.mask_threshold
             prediction["masks"] = paste(own, prediction["boxes"], (height, width), threshold=threshold)
 
 
-def _add_proposals(predictions: list[Any], regions: Regions, scores: Tensor, batch: Batch) -> None:
+def _add_proposals(predictions: list[Any], raw: Mapping[str, Tensor], batch: Batch) -> None:
     """Put ``proposals`` [P,4] XYXY px of the decoded image and ``proposal_scores`` [P] into each prediction."""
-    boxes = to_original(regions.boxes, batch.sizes[regions.image], batch.original[regions.image]).cpu()
-    counts = torch.bincount(regions.image, minlength=len(batch)).tolist()
-    for prediction, own, score in zip(predictions, boxes.split(counts), scores.cpu().split(counts), strict=True):
-        prediction["proposals"], prediction["proposal_scores"] = own, score
+    boxes = to_original(raw["proposals"], batch.sizes[:, None], batch.original[:, None]).cpu()
+    for prediction, own, scores in zip(predictions, boxes, raw["proposal_scores"].cpu(), strict=True):
+        there = scores >= 0
+        prediction["proposals"], prediction["proposal_scores"] = own[there], scores[there]
+
+
+def _rows(values: Tensor, image: Tensor, images: int, most: int, fill: float) -> Tensor:
+    """[K,...], ordered by image [K] -> [images,most,...], the rest ``fill``."""
+    place = torch.arange(len(image), device=image.device) - torch.searchsorted(image, image)
+    out = values.new_full((images, most, *values.shape[1:]), fill)
+    out[image, place] = values
+    return out
 
 
 def _size(images: Tensor) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vf.nn.tracing import tracing
 from vf_det.rcnn.align import align
 from vf_det.rcnn.rpn import Regions
 
@@ -35,6 +36,8 @@ class RegionPool(nn.Module):
         if len(self._strides) == 1:
             return self._align(levels[0], rois, self._strides[0])
         level = self.level_of(regions.boxes)
+        if tracing():
+            return self._from_all(levels, rois, level)
         order = level.argsort(stable=True)
         counts = torch.bincount(level, minlength=len(self._strides)).tolist()
         parts = zip(levels, rois[order].split(counts), self._strides, strict=False)
@@ -42,6 +45,18 @@ class RegionPool(nn.Module):
         back = torch.empty_like(order)
         back[order] = torch.arange(len(order), device=order.device)
         return pooled[back]
+
+    def _from_all(self, levels: Sequence[Tensor], rois: Tensor, level: Tensor) -> Tensor:
+        """Do the same in a graph: every level pools all regions, of which its own count."""
+        pooled: Tensor | None = None
+        for number, (x, stride) in enumerate(zip(levels, self._strides, strict=False)):
+            own = (level == number)[:, None]
+            # What is not its own is a region without an area.
+            part = self._align(x, torch.where(own, rois, rois * rois.new_tensor([1, 0, 0, 0, 0])), stride)
+            part = torch.where(own[..., None, None], part, 0)
+            pooled = part if pooled is None else pooled + part
+        assert pooled is not None
+        return pooled
 
     def _align(self, x: Tensor, rois: Tensor, stride: int) -> Tensor:
         # In 16 bit the corners of regions would be rounded to whole pixels.

@@ -78,7 +78,7 @@ class RPNHead(nn.Module):
         """Return logits [B,N] and deltas [B,N,4] of each level: rows, then columns, then anchors."""
         features = [F.relu(self.conv(x)) for x in levels]
         objects = [self.objects(x).permute(0, 2, 3, 1).flatten(1).float() for x in features]
-        return objects, [self.boxes(x).permute(0, 2, 3, 1).reshape(len(x), -1, 4).float() for x in features]
+        return objects, [self.boxes(x).permute(0, 2, 3, 1).reshape(x.shape[0], -1, 4).float() for x in features]
 
 
 class RPN(nn.Module):
@@ -99,7 +99,7 @@ class RPN(nn.Module):
         assert len(set(anchors.per_cell)) == 1, f"one head, but {anchors.per_cell} anchors at a cell of the levels"
         self.head = RPNHead(channels, anchors.per_cell[0])
         self.anchors = anchors
-        self.learning, self._train, self._test = learning, train, test
+        self.learning, self._train, self.test = learning, train, test
 
     def forward(self, levels: Sequence[Tensor], image: tuple[int, int]) -> Raw:
         """Look at every anchor of the levels [B,C,H,W] of padded images of this height and width, px."""
@@ -114,7 +114,7 @@ class RPN(nn.Module):
             raw: of :meth:`forward`.
             sizes: int64 [B,2], height and width of each image without padding, px.
         """
-        rule = self._train if self.training else self._test
+        rule = self._train if self.training else self.test
         scores, deltas, anchors, level = [], [], [], []
         for number, (objects, own, boxes) in enumerate(zip(raw.objects, raw.deltas, raw.anchors, strict=True)):
             # What does not come through is not decoded either.

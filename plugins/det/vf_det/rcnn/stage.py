@@ -30,7 +30,7 @@ class Said:
     def deltas_of(self, classes: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return the deltas [M,4] of classes [M], of all regions or of ``rows`` [M]."""
         if rows is None:
-            rows = torch.arange(len(classes), device=classes.device)
+            rows = torch.arange(classes.shape[0], device=classes.device)
         return self.deltas[rows, classes if self.deltas.shape[1] > 1 else torch.zeros_like(classes)]
 
 
@@ -115,9 +115,13 @@ class Stage(nn.Module):
         deltas = said.deltas_of(classes, rows)
         return decode(deltas, regions.boxes[rows], self._stds, sizes[regions.image[rows]])
 
+    def decode_all(self, said: Said, regions: Regions, sizes: Tensor) -> Tensor:
+        """Return the boxes [K,R,4] of all classes in all regions, cut to their images' sizes [B,2]."""
+        return decode(said.deltas, regions.boxes, self._stds, sizes[regions.image])
+
     @torch.no_grad()
     def refined(self, said: Said, regions: Regions, sizes: Tensor) -> Regions:
         """Return the regions moved to where this stage sees their most likely class."""
-        rows = torch.arange(len(regions.boxes), device=regions.boxes.device)
+        rows = torch.arange(regions.boxes.shape[0], device=regions.boxes.device)
         classes = said.logits[:, :-1].argmax(1)
         return Regions(self.decode(said, regions, sizes, classes, rows), regions.image)

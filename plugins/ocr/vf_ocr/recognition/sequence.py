@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vf.nn.tracing import tracing
 from vf_ocr.recognition.ctc import Read
 from vf_ocr.recognition.preprocess import WordResize
 from vf_ocr.recognition.reader import Reader
@@ -35,7 +36,7 @@ class SequenceReader(Reader):
 
     def given(self, targets: Tensor) -> Tensor:
         """Return what is said before each of ``targets`` [N,L+1]: ``begin``, then the characters."""
-        return torch.cat((targets.new_full((len(targets), 1), self.begin), targets[:, :-1]), 1)
+        return torch.cat((targets.new_full((targets.shape[0], 1), self.begin), targets[:, :-1]), 1)
 
     def cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean over what is not ``pad``; 0 where all is.
@@ -68,7 +69,7 @@ class SequenceReader(Reader):
             scores.append(best)
             ended = ended | (last == self.end)
             # A graph has all steps; what comes after an end is cut away.
-            if not torch.compiler.is_exporting() and bool(ended.all()):
+            if not tracing() and bool(ended.all()):
                 break
         return torch.stack(tokens, 1), torch.stack(scores, 1)
 

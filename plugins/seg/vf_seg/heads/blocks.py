@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vf.nn.norms import make_norm
+from vf.nn.tracing import tracing
 
 
 def block(
@@ -56,7 +57,7 @@ def like(x: Tensor, other: Tensor) -> Tensor:
     """Resize a map to the height and width of another one, bilinearly."""
     size = other.shape[-2:]
     # Whether they are equal is not known of a graph with open sides; where they are, resizing changes nothing.
-    if not torch.compiler.is_exporting() and x.shape[-2:] == size:
+    if not tracing() and x.shape[-2:] == size:
         return x
     return F.interpolate(x, size=size, mode="bilinear")
 
@@ -101,9 +102,7 @@ class Pyramid(nn.ModuleList):
     """
 
     def __init__(self, inputs: int, outputs: int, *, bins: Sequence[int], norm: str) -> None:
-        super().__init__(
-            nn.Sequential(GridMean(count), block(inputs, outputs, norm=norm)) for count in bins
-        )
+        super().__init__(nn.Sequential(GridMean(count), block(inputs, outputs, norm=norm)) for count in bins)
         self.pools_to_one = 1 in bins
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -116,7 +115,7 @@ class GridMean(nn.AdaptiveAvgPool2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [B,C,count,count] of [B,C,h,w]."""
-        if not torch.compiler.is_exporting():
+        if not tracing():
             return super().forward(x)
         rows, columns = (self._shares(x.shape[axis], x) for axis in (-2, -1))
         return torch.einsum("bchw,ih,jw->bcij", x, rows, columns)
