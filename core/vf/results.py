@@ -177,6 +177,10 @@ class Result:
         few = len(self.info.classes) <= 256
         return fromarray(self.prediction["semantic"].numpy().astype("uint8" if few else "uint16"))
 
+    def segment_map(self) -> Picture:
+        """Return the segment of each pixel as a grey picture [H,W] of 16 bits: the ids of ``segments``, 0: none."""
+        return fromarray(self.prediction["panoptic"].numpy().astype("uint16"))
+
     def to_dict(self, *, threshold: float = THRESHOLD) -> dict[str, Any]:
         """Return plain data, as in predictions.json: objects that score enough, likely classes, parts of the pixels."""
         height, width = self.size

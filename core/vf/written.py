@@ -139,6 +139,8 @@ class Written:
         self.pictures += 1
         if result.semantic is not None:
             result.label_map().save(path.with_name(f"{path.stem}.labels.png"))
+        if result.panoptic is not None:
+            result.segment_map().save(path.with_name(f"{path.stem}.segments.png"))
 
     def _free(self, name: PurePosixPath) -> PurePosixPath:
         """Return a name that no picture has yet: images of several folders may be called alike."""
