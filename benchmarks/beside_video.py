@@ -177,15 +177,15 @@ def memory(args: argparse.Namespace, folder: Path) -> None:
         read = read or (lines.open("rb") if lines.exists() else None)
         count += read.read().count(b"\n") if read else 0
         status = Path(f"/proc/{process.pid}/status").read_text() if process.poll() is None else ""
-        if (held := re.search(r"VmRSS:\s+(\d+)", status)) and count >= 100:
-            seen.append((count, int(held.group(1)) / 1024))
+        if (found := re.search(r"VmRSS:\s+(\d+)", status)) and count >= 100:
+            seen.append((count, int(found.group(1)) / 1024))
     if read:
         read.close()
     if process.returncode or not seen:
         sys.exit(f"vf run infer ended with {process.returncode}")
-    first, last, most = seen[0], seen[-1], max(value for _, value in seen)
-    start, end = (f"{value:.0f} MB after {number}" for number, value in (first, last))
-    print(f"{args.frames} frames: {start}, {end}, {most:.0f} MB at most")
+    marks = [next(row for row in seen if row[0] >= goal) for goal in (100, args.frames // 10, args.frames // 2)]
+    held = ", ".join(f"{value:.0f} MB after {number}" for number, value in (*marks, seen[-1]))
+    print(f"{args.frames} frames: {held}; {max(value for _, value in seen):.0f} MB at most")
 
 
 def _lengthened(video: Path, out: Path, count: int) -> None:
