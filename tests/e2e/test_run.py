@@ -59,7 +59,15 @@ def test_a_run_says_what_it_does_and_what_to_type_next(vf: Vf) -> None:
     assert lines[-2] == "      vf run test runs/det-quickstart-001"
     assert lines[-1] == "      vf run infer runs/det-quickstart-001/checkpoints/best IMAGE_OR_FOLDER"
     names = {p.name for p in Path("runs/det-quickstart-001").iterdir() if not p.name.startswith("events")}
-    assert names == {"job.json", "recipe.yaml", "log.jsonl", "train_batch.jpg", "checkpoints"}
+    assert names == {
+        "job.json",
+        "recipe.yaml",
+        "environment.jsonl",
+        "log.jsonl",
+        "train_batch.jpg",
+        "checkpoints",
+        "finished",
+    }
     with Image.open("runs/det-quickstart-001/train_batch.jpg") as picture:
         assert picture.size == (640, 640)
 
