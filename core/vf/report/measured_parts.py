@@ -21,7 +21,7 @@ from vf.results import THRESHOLD
 
 Figures = dict[str, dict[str, Any]]
 BINS = 10
-SIDE = 960
+SIDE = 1200
 """Px of the longer side of labels and predictions beside each other."""
 SHAPES = ("masks", "keypoints", "semantic")
 """Of labels, drawn where predictions have them too."""
@@ -121,8 +121,9 @@ def _pictured(group: str, seen: Seen, tested: Tested, metric: str) -> str:
     content, size = page.jpeg(_same_height(left, right), SIDE)
     there, said = (", ".join(_words(labels, names)) or "nothing" for labels in (sample.target, prediction))
     sure = "" if seen.sureness is None else f" · surest {seen.sureness:.2f}"
+    name = seen.predicted.id or f"image {seen.place}"
     caption = (
-        f'<span class="tag">{group}</span><b>{page.text(seen.predicted.id or f"image {seen.place}")}</b><br>'
+        f'<span class="tag">{group}</span> <b>{page.text(name)}</b><br>'
         f"{page.text(metric)} {seen.value:.3f}{sure}<br>"
         f'<span class="soft">labels: {page.text(there)}<br>prediction: {page.text(said)}</span>'
     )
