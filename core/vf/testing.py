@@ -10,8 +10,10 @@ import math
 import pickle
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import torch
@@ -22,6 +24,7 @@ from vf import hookspecs
 from vf.data.collate import Collate
 from vf.data.pipeline import Fitted
 from vf.data.sample import Batch, Sample
+from vf.orders import ExportOrder, Format
 from vf.protocols import (
     SPLITS,
     BackboneConfig,
@@ -33,6 +36,10 @@ from vf.protocols import (
     Preprocess,
     TransformConfig,
 )
+
+if TYPE_CHECKING:
+    from vf.export.parity import Parity
+    from vf.export.spec import Spec
 
 INFO = DatasetInfo(classes=("a", "b", "c"), task="det", num_samples={"train": 4, "val": 2}, fingerprint="0")
 """Facts of a made-up data set with three classes."""
@@ -171,6 +178,35 @@ def _check_detections(prediction: dict[str, torch.Tensor]) -> None:
     limit = torch.tensor([64.0, 48, 64, 48])
     assert ((boxes >= 0) & (boxes <= limit)).all(), "boxes are to lie inside the image as decoded (64×48 here)"
     assert (boxes[:, 2:] >= boxes[:, :2]).all(), "boxes are to be x1, y1, x2, y2"
+
+
+def check_exported(
+    model: nn.Module, batches: Sequence[Batch], folder: Path, *, format: Format = "torch_export", **order: Any
+) -> Parity:
+    """A graph of the model in evaluation mode says what the model says of the batches; return the comparison.
+
+    Args:
+        model: see ``raw`` of `vf.protocols.Model`.
+        batches: as its ``preprocess`` fits them, of several sizes where it takes several.
+        folder: for the file.
+        format: of it; those of torch are made faster than ONNX.
+        order: further keys of `vf.orders.ExportOrder`.
+    """
+    from vf.export.formats import SUFFIXES, open_written, write
+    from vf.export.parity import compare
+    from vf.export.write import shaped, spec_of
+
+    model = model.eval()
+    shape = shaped(model, ExportOrder(checkpoint="model", format=format, **order))
+    path = folder / f"model{SUFFIXES[format]}"
+
+    def described(outputs: tuple[str, ...]) -> Spec:
+        return spec_of(model, shape, outputs, recipe="task: test\n", info=INFO)
+
+    write(model, path, format, shape, described)
+    parity = compare(model, open_written(path, format, described(())), batches)
+    assert parity.good, f"{type(model).__name__}: the graph does not say what the model says: {parity.text()}"
+    return parity
 
 
 def check_dataset(config: DatasetConfig, *, most: int = 4) -> None:

@@ -51,9 +51,9 @@ def open_written(path: Path, format_: str, spec: Spec) -> Graph:
     """Open what :func:`write` wrote in this very process; of others' files, only ONNX is opened (`vf.export.load`)."""
     if format_ == "onnx":
         return OnnxGraph(path)
-    if format_ == "torchscript":
-        return TorchGraph(torch.jit.load(path), spec)
     with quiet():
+        if format_ == "torchscript":
+            return TorchGraph(torch.jit.load(path), spec)
         return TorchGraph(torch.export.load(path).module(), spec)
 
 

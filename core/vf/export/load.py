@@ -82,6 +82,7 @@ def load_exported(
     for parameter in model.parameters():
         parameter.data = parameter.data.new_empty(0)  # the graph has them
     model.raw = graph
+    model.explain = None  # what speaks for an answer is asked of the network, which is not there
     return Exported(model, resolved, spec.info)
 
 

@@ -32,9 +32,7 @@ class Graph:
         if images.dtype != torch.uint8:
             raise ConfigError("an exported graph takes whole pixels (uint8); leave out what mixes or resizes batches")
         parts = [self._run(*part) for part in self._parts(self._padded(images), sizes)]
-        if len(parts) == 1:
-            return {name: value.to(images.device) for name, value in parts[0].items()}
-        joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        joined = parts[0] if len(parts) == 1 else {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         return {name: value[: len(images)].to(images.device) for name, value in joined.items()}
 
     def _padded(self, images: Tensor) -> Tensor:

@@ -71,9 +71,7 @@ class Spec:
         if metadata.get("vf_format") != FORMAT:
             raise CheckpointError(f"{where}: a graph without a vf recipe; expected a file that 'vf run export' wrote")
         try:
-            facts = json.loads(metadata["info"])
-            for key in facts:
-                facts[key] = tuple(facts[key]) if isinstance(facts[key], list) else facts[key]
+            facts = {key: _frozen(value) for key, value in json.loads(metadata["info"]).items()}
             graph = json.loads(metadata["graph"])
             return cls(
                 recipe=metadata["recipe"],
@@ -89,3 +87,8 @@ class Spec:
             raise CheckpointError(
                 f"{where}: its vf metadata is not readable ({type(error).__name__}: {error})"
             ) from None
+
+
+def _frozen(value: Any) -> Any:
+    """Return lists, and those in them, as tuples."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

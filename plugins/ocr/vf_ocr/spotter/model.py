@@ -59,6 +59,12 @@ class Spotter(nn.Module):
         self.read_weight, self.detect_part, self.jitter, self.grow = read_weight, detect_part, jitter, grow
         self.upright, self.reads_labelled = upright, reads_labelled
 
+    not_exported = (
+        "it is two networks, with words cut out by Python between them; export a detector and a reader that were "
+        "trained alone"
+    )
+    """See `vf.protocols.Model`."""
+
     @property
     def preprocess(self) -> Preprocess:
         """The detector's: pages are what comes in."""
