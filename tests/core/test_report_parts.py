@@ -111,6 +111,7 @@ def test_rows_of_metrics_become_bars_of_classes() -> None:
         ("truck recall", 0.25),
         ("truck support", 7.0),
         ("cat → dog", 3.0),
+        ("odd", float("nan")),
     ]
     figures = tables({"Some": rows, "None": []}, (), ("truck", "fire truck"))
     assert [(f["title"], f["rows"]) for f in figures.values()] == [
@@ -119,7 +120,7 @@ def test_rows_of_metrics_become_bars_of_classes() -> None:
             [{"name": "truck", "values": [None, 0.25]}, {"name": "fire truck", "values": [0.5, None]}],
         ),
         ("Some in detail: support", [{"name": "truck", "values": [7.0]}]),
-        ("Some in detail", [{"name": "cat → dog", "values": [3.0]}]),
+        ("Some in detail", [{"name": "cat → dog", "values": [3.0]}, {"name": "odd", "values": [None]}]),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -39,7 +40,8 @@ def tables(
     known = {f"{type(c).__name__}{i or ''}": plugins().name_of("metric", type(c)) for i, c in enumerate(metrics)}
     figures: Figures = {}
     for key, own in rows.items():
-        by_measure, rest = _by_measure(own, classes)
+        finite = [(name, value if value is None or math.isfinite(value) else None) for name, value in own]
+        by_measure, rest = _by_measure(finite, classes)
         title = f"{known.get(key, key)} in detail"
         parts = [m for m, values in by_measure.items() if all(v is None or 0 <= v <= 1 for v in values.values())]
         groups = [parts, *([measure] for measure in by_measure if measure not in parts)]
