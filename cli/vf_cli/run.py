@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from vf.errors import ConfigError
+from vf_cli.bench import bench
 from vf_cli.export import export
 from vf_cli.infer import infer
 from vf_cli.launching import Launched, is_local, launch, launcher_of, places_of
@@ -25,6 +26,7 @@ def run() -> None:
 run.add_command(test)
 run.add_command(infer)
 run.add_command(export)
+run.add_command(bench)
 
 
 @run.command(cls=Launched)

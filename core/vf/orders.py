@@ -59,3 +59,32 @@ class ExportOrder:
     def plain(self) -> dict[str, Any]:
         """Return what makes the same again, for a job."""
         return attrs.asdict(self)
+
+
+@attrs.frozen(kw_only=True)
+class BenchOrder:
+    """What to measure."""
+
+    model: str
+    """A recipe, a run, a checkpoint, a weight file, or a file of ``vf run export``."""
+    overrides: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    """``--set`` items on the recipe."""
+    data: str | None = None
+    """Folder in the place of the recipe's data."""
+    images: str = ""
+    """An image or a folder of images, in the place of the data."""
+    batch_sizes: tuple[int, ...] = attrs.field(default=(1, 4, 8), converter=tuple)
+    """Images at once."""
+    seconds: float = 3.0
+    """For each batch size, and for each input pipeline."""
+    workers: int | None = None
+    """Processes of the input pipeline; nothing: the recipe's."""
+    device: str = "auto"
+    precision: str = "fp32"
+    classes: int = 80
+    """Of a recipe whose data are not here."""
+    as_json: bool = False
+
+    def plain(self) -> dict[str, Any]:
+        """Return what makes the same again, for a job."""
+        return attrs.asdict(self)

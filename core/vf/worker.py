@@ -22,7 +22,7 @@ from vf.errors import SetupError, VFError
 from vf.infer import infer
 from vf.launch import NEWEST, ONE_PROCESS, Inference, Job, Measurement
 from vf.measure import measure, report
-from vf.orders import ExportOrder
+from vf.orders import BenchOrder, ExportOrder
 from vf.predict import Predictor
 from vf.recipes import Resolved, from_text
 from vf.runs import CHECKPOINTS, FINISHED, find_weights, new_run
@@ -40,7 +40,7 @@ def work(job: Job) -> int:
     if job.action in ONE_PROCESS:
         if world.size > 1:
             raise SetupError(f"{job.action}: takes one process, got {world}")
-        return {"infer": _infer, "export": _export}[job.action](job)
+        return {"infer": _infer, "export": _export, "bench": _bench}[job.action](job)
     resolved = from_text(job.recipe, f"{job.folder}/recipe.yaml")
     device = pick_device(resolved.recipe.train.device, local_rank=world.local_rank)
     _share_cores(world, device)
@@ -80,6 +80,17 @@ def _export(job: Job) -> int:
         made = export(asked, console)
     if asked.as_json:
         Console().say(as_json(made))
+    return 0
+
+
+def _bench(job: Job) -> int:
+    from vf.bench.run import as_json, bench
+
+    asked = BenchOrder(**job.order)
+    with Console(sys.stderr if asked.as_json else sys.stdout) as console:
+        figures = bench(asked, console)
+    if asked.as_json:
+        Console().say(as_json(figures))
     return 0
 
 

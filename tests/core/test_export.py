@@ -110,6 +110,17 @@ def test_a_graph_refuses_what_is_larger_than_it_and_what_is_no_pixels() -> None:
         graph(torch.zeros(1, 3, 32, 32), torch.tensor([[32, 32]]))
 
 
+def test_a_graph_with_open_sides_refuses_what_is_too_short_for_it() -> None:
+    graph = TorchGraph(summed, spec(Frame(*[Side(least=96, step=32, shortest=96)] * 2)))
+    assert graph(torch.zeros(1, 3, 65, 96, dtype=torch.uint8), torch.tensor([[65, 96]]))["shape"].tolist() == [[96, 96]]
+    with pytest.raises(ConfigError) as refused:
+        graph(torch.zeros(1, 3, 64, 96, dtype=torch.uint8), torch.tensor([[64, 96]]))
+    assert str(refused.value) == (
+        "the exported graph takes images from 96×96 px (height × width) on, got 64×96; export with --size H W for such "
+        "small ones"
+    )
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "expected"),
     [

@@ -49,6 +49,12 @@ class Graph:
                 f"{self.spec.frame.width.most or 'any'} px (height × width), got {size[0]}×{size[1]}; export it anew "
                 "with the size that the model has now"
             )
+        sides = self.spec.frame.height, self.spec.frame.width
+        if any(side.padded(length) < side.shortest for side, length in zip(sides, size, strict=True)):
+            raise ConfigError(
+                f"the exported graph takes images from {sides[0].shortest}×{sides[1].shortest} px (height × width) on, "
+                f"got {size[0]}×{size[1]}; export with --size H W for such small ones"
+            )
         return F.pad(images, (0, missing[0], 0, missing[1]), value=self.spec.pad_value) if any(missing) else images
 
     def _parts(self, images: Tensor, sizes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -13,13 +13,14 @@ import torch
 import vf
 from vf.console import Console, megabytes
 from vf.data.collate import Collate
-from vf.data.decode import IMAGE_SUFFIXES, decode
+from vf.data.decode import decode
 from vf.data.pipeline import Fitted
 from vf.data.sample import Batch, Sample
 from vf.engine.build import preprocess_of, validation_split
 from vf.engine.checkpoint import load_into, read_weights
 from vf.errors import ConfigError, DataError, RunError
 from vf.export.formats import SUFFIXES, Shape, need_onnx, open_written, write
+from vf.export.images import image_files
 from vf.export.load import fix_size
 from vf.export.parity import Parity, compare
 from vf.export.spec import Spec
@@ -158,7 +159,7 @@ def spec_of(model: Any, shape: Shape, outputs: tuple[str, ...], *, recipe: str, 
 def _samples(asked: ExportOrder, resolved: Resolved) -> Iterator[Sample]:
     """Yield images to compare on: those that were named, else some of the data's, spread evenly over the split."""
     if asked.images:
-        for path in _files(asked.images)[: asked.check]:
+        for path in image_files(asked.images)[: asked.check]:
             yield Sample(decode(path), {}, str(path))
         return
     try:
@@ -174,16 +175,6 @@ def _samples(asked: ExportOrder, resolved: Resolved) -> Iterator[Sample]:
     for place in range(count):
         sample = dataset[place * len(dataset) // count]
         yield attrs.evolve(sample, target={})
-
-
-def _files(place: str) -> list[Path]:
-    path = Path(place)
-    if path.is_file():
-        return [path]
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    if not files:
-        raise DataError(f"--images {place}: expected an image, or a folder with images in it")
-    return files
 
 
 def batches_of(model: Any, samples: Sequence[Sample], batch: int | None) -> list[Batch]:

@@ -16,6 +16,8 @@ class Side:
     """None: there is no limit."""
     step: int = 1
     """Sides are multiples of it; what is shorter is padded."""
+    shortest: int = 1
+    """What is padded to less than this has no place in a graph with open sides."""
 
     @property
     def fixed(self) -> bool:
@@ -24,7 +26,11 @@ class Side:
 
     def of(self, length: int) -> int:
         """Return what an image side of ``length`` px is padded to."""
-        return max(self.least, -(-length // self.step) * self.step)
+        return max(self.least, self.padded(length))
+
+    def padded(self, length: int) -> int:
+        """Return the multiple of the step that an image side of ``length`` px is padded to."""
+        return -(-length // self.step) * self.step
 
 
 @attrs.frozen

@@ -7,4 +7,4 @@ import torch
 
 def tracing() -> bool:
     """Whether torch.export or torch.jit.trace looks on."""
-    return bool(torch.compiler.is_exporting() or torch.jit.is_tracing())
+    return bool(torch.compiler.is_exporting() or torch.jit.is_tracing())  # type: ignore[attr-defined]

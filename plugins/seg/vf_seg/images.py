@@ -55,7 +55,9 @@ class Images(KeepRatio):
         """Sides are multiples of the divisor, and not too short."""
         if self.box is not None:
             return super().frame
-        side = Side(least=-(-LEAST // self.divisor) * self.divisor, step=self.divisor)
+        # Of what is shorter the coarsest level is one cell, which torch makes another graph of.
+        least = -(-(2 * LEAST + 1) // self.divisor) * self.divisor
+        side = Side(least=least, step=self.divisor, shortest=least)
         return Frame(side, side)
 
     def described(self) -> dict[str, Any]:

@@ -117,6 +117,8 @@ class GridMean(nn.AdaptiveAvgPool2d):
         """Return [B,C,count,count] of [B,C,h,w]."""
         if not tracing():
             return super().forward(x)
+        if self.output_size == 1:
+            return x.mean((-2, -1), keepdim=True)
         rows, columns = (self._shares(x.shape[axis], x) for axis in (-2, -1))
         return torch.einsum("bchw,ih,jw->bcij", x, rows, columns)
 
@@ -158,8 +160,12 @@ class Fuse(nn.Sequential):
             # b image, c and o channels, v and u places of the kernel, i and j cells, y and x pixels
             mixed = torch.einsum("bcij,ocvu->bovuij", grid, weight)
             rows, columns = shares(grid.shape[-2], height, x), shares(grid.shape[-1], width, x)
-            across = torch.einsum("bovuij,ujx->bovix", mixed, columns.to(mixed.dtype))
-            part = torch.einsum("bovix,viy->boyx", across, rows.to(mixed.dtype))
+            rows, columns = rows.to(mixed.dtype), columns.to(mixed.dtype)
+            if tracing() and grid.shape[-2:] == (1, 1):  # of axes of one, einsum asks how long the others are
+                part = torch.einsum("bovu,vy,ux->boyx", mixed[..., 0, 0], rows[:, 0], columns[:, 0])
+            else:
+                across = torch.einsum("bovuij,ujx->bovix", mixed, columns)
+                part = torch.einsum("bovix,viy->boyx", across, rows)
             spread = part if spread is None else spread + part
         out: Tensor = relu(norm(total if spread is None else total + spread))
         return out
@@ -179,6 +185,9 @@ def shares(cells: int, length: int, like: Tensor) -> Tensor:
         float [3,cells,length].
     """
     exact = torch.promote_types(like.dtype, torch.float32)
-    inside = F.interpolate(torch.eye(cells, dtype=exact, device=like.device)[None], size=length, mode="linear")[0]
+    if cells == 1 and tracing():  # torch asks whether one cell is many
+        inside = torch.ones(1, length, dtype=exact, device=like.device)
+    else:
+        inside = F.interpolate(torch.eye(cells, dtype=exact, device=like.device)[None], size=length, mode="linear")[0]
     padded = F.pad(inside, (1, 1))
     return torch.stack([padded[:, place : place + length] for place in range(3)])
