@@ -25,17 +25,23 @@ SOURCES = ("torchvision", "mmdet", "mmseg", "mmpretrain", "mmocr", "yolox", "tim
     help="Whose weights they are; other: of nobody here, and the model's plugin knows them.",
 )
 @click.option("--to", metavar="RECIPE|MODEL", help="What to make of them; without it, FILE is only looked into.")
+@click.option("--like", metavar="RUN", help="FILE's names are ours: write OUT with the recipe and classes of RUN.")
 @click.option("--classes", metavar="FILE", help="Class names in the order of the weights, one a line.")
 @click.option("--data", metavar="PATH", help="Take the class names, and the data of the recipe, from this folder.")
 @click.option(
     "--norm-eps", type=click.FloatRange(min=0), help="Eps of the batch norms.  [default: as published, else 1e-5]"
 )
 @SET
-def convert(file: str, out: str | None, source: str | None, to: str | None, **flags: Any) -> None:
+def convert(file: str, out: str | None, source: str | None, to: str | None, like: str | None, **flags: Any) -> None:
     """Read weights of torchvision, OpenMMLab, YOLOX or timm, and write OUT, a model.safetensors of ours.
 
     Tensors alone are read; nothing in FILE is run. Without --to, say what FILE holds and which recipes it fits.
+
+    Where FILE is a run or checkpoint of ours and OUT a .pth, write its tensors by name, for programs of torch; --like
+    makes a model.safetensors of such a file again.
     """
+    if _plain(file, out, like, [name for name, value in {"--from": source, "--to": to, **flags}.items() if value]):
+        return
     if to is None:
         stray = [f"--{key.replace('_', '-')}" for key in ("classes", "data", "norm_eps") if flags[key] is not None]
         stray += ["OUT"] * (out is not None) + ["--set"] * bool(flags["overrides"])
@@ -55,6 +61,30 @@ def convert(file: str, out: str | None, source: str | None, to: str | None, **fl
             _say_fits(foreign, source, console)
         else:
             _convert(foreign, Path(out or f"{Path(file).stem}.safetensors"), source, to, console, flags)
+
+
+def _plain(file: str, out: str | None, like: str | None, others: list[str]) -> bool:
+    """Convert between our weights and a plain state dict, where that is asked for."""
+    writes = out is not None and Path(out).suffix in (".pth", ".pt")
+    if not writes and like is None:
+        return False
+    what = "--like" if like is not None else f"OUT {out}"
+    if others or (writes and like is not None):
+        other = (
+            "a model.safetensors as OUT"
+            if not others
+            else f"no {others[0] if others[0][0] == '-' else '--' + others[0]}"
+        )
+        raise ConfigError(f"{what}: takes {other}")
+    from vf.plain_weights import read_plain, write_plain
+
+    if writes:
+        click.echo(write_plain(file, Path(str(out))))
+    elif out is None or not out.endswith(".safetensors"):
+        raise ConfigError(f"--like {like}: say what to write: vf convert {file} OUT.safetensors --like {like}")
+    else:
+        click.echo(read_plain(Path(file), Path(out), like=str(like)))
+    return True
 
 
 def _say_fits(foreign: Any, source: str | None, console: Any) -> None:

@@ -181,3 +181,33 @@ def test_a_missing_library_is_one_line(vf: Vf, run: Path, monkeypatch: pytest.Mo
         3,
         "error: --format onnx: onnxscript is not installed; pip install 'vf-core[export]'\n",
     )
+
+
+def test_weights_go_to_a_state_dict_and_back(vf: Vf, run: Path) -> None:
+    from safetensors.torch import load_file
+
+    done = vf("convert", str(run), "weights.pth")
+    assert done.code == 0, done.err
+    plain = torch.load("weights.pth", weights_only=True)
+    ours = load_file(run / "checkpoints" / "best" / "model.safetensors")
+    assert done.out == f"wrote weights.pth: {len(ours)} tensors by name, without recipe and classes\n"
+    assert plain.keys() == ours.keys()
+    assert all(torch.equal(plain[name], ours[name]) for name in ours)
+    again = vf("convert", "weights.pth", "again.safetensors", "--like", str(run))
+    assert again.code == 0, again.err
+    model = library.load("again.safetensors", device="cpu")
+    assert all(torch.equal(tensor, ours[name]) for name, tensor in model.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("RUN", "a.pth", "--from", "timm"), "OUT a.pth: takes no --from"),
+        (("RUN", "a.pth", "--like", "b"), "--like: takes a model.safetensors as OUT"),
+        (("a.pth", "--like", "b"), "--like b: say what to write: vf convert a.pth OUT.safetensors --like b"),
+        (("nowhere", "a.pth"), "nowhere: no such run, checkpoint or file"),
+    ],
+)
+def test_conversions_that_are_not_clear(vf: Vf, run: Path, words: tuple[str, ...], said: str) -> None:
+    done = vf("convert", *(str(run) if word == "RUN" else word for word in words))
+    assert (done.code, done.err) == (2, f"error: {said}\n")
