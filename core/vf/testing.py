@@ -10,7 +10,7 @@ import math
 import pickle
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -181,13 +181,18 @@ def _check_detections(prediction: dict[str, torch.Tensor]) -> None:
 
 
 def check_exported(
-    model: nn.Module, batches: Sequence[Batch], folder: Path, *, format: Format = "torch_export", **order: Any
+    model: nn.Module,
+    batches: Callable[[Any], Sequence[Batch]],
+    folder: Path,
+    *,
+    format: Format = "torch_export",
+    **order: Any,
 ) -> Parity:
     """A graph of the model in evaluation mode says what the model says of the batches; return the comparison.
 
     Args:
         model: see ``raw`` of `vf.protocols.Model`.
-        batches: as its ``preprocess`` fits them, of several sizes where it takes several.
+        batches: takes its ``preprocess`` and gives what that fitted, of several sizes where it takes several.
         folder: for the file.
         format: of it; those of torch are made faster than ONNX.
         order: further keys of `vf.orders.ExportOrder`.
@@ -204,7 +209,7 @@ def check_exported(
         return spec_of(model, shape, outputs, recipe="task: test\n", info=INFO)
 
     write(model, path, format, shape, described)
-    parity = compare(model, open_written(path, format, described(())), batches)
+    parity = compare(model, open_written(path, format, described(())), batches(model.preprocess))
     assert parity.good, f"{type(model).__name__}: the graph does not say what the model says: {parity.text()}"
     return parity
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -15,8 +16,8 @@ import vf
 from vf.data.collate import Collate
 from vf.data.pipeline import Fitted
 from vf.data.sample import Batch, Sample
-from vf.errors import DataError
-from vf.testing import check_config
+from vf.errors import ConfigError, DataError
+from vf.testing import check_config, check_exported
 from vf_ocr.recognition.codec import Codec
 from vf_ocr.recognition.parseq import drawn_orders, visible
 from vf_ocr.recognition.preprocess import WordResize
@@ -264,3 +265,16 @@ def test_text_that_is_only_to_be_found_cannot_be_read() -> None:
 def test_keys_that_do_not_go_together(cls: type[Any], keys: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match="^" + said.replace("[", r"\[").replace("]", r"\]") + "$"):
         cls(**keys)
+
+
+@pytest.mark.parametrize("name", ["crnn", "svtr", "parseq"])
+def test_graphs_read_what_models_read(name: str, tmp_path: Path) -> None:
+    model = model_of(name).eval()
+    order = {"size": (32, 160), "dynamic": ("batch",)} if name == "crnn" else {}
+    parity = check_exported(model, lambda rules: [batch_of(model, target=False)], tmp_path, **order)
+    assert parity.total == {"texts": len(WORDS)}
+
+
+def test_an_lstm_reads_as_many_columns_as_it_was_exported_with(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^CTCReader: torch cannot make a graph of it: .*; try --size H W"):
+        check_exported(model_of("crnn"), lambda rules: [], tmp_path)

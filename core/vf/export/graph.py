@@ -41,21 +41,29 @@ class Network(nn.Module):
         return out
 
 
-def example(frame: Frame, batch: int | None) -> tuple[Tensor, Tensor]:
-    """Return images and sizes to trace with: of fixed sides these, of open ones some that differ from each other."""
-    height, width = _length(frame.height, 0), _length(frame.width, 2)
-    count = batch or 2
+def example(frame: Frame, batch: int | None, *, other: bool = False) -> tuple[Tensor, Tensor]:
+    """Return images and sizes to trace with: of fixed sides these, of open ones some that differ from each other.
+
+    Args:
+        frame: which there may be.
+        batch: how many images; None: any number.
+        other: where there is a choice, another one.
+    """
+    height, width = _length(frame.height, 0, other=other), _length(frame.width, 2, other=other)
+    count = batch or (3 if other else 2)
     images = torch.randint(0, 256, (count, 3, height, width), generator=torch.Generator().manual_seed(0))
     sizes = torch.tensor([[height, max(1, width - 3)]] * count)
     return images.to(torch.uint8), sizes
 
 
-def _length(side: Side, more: int) -> int:
+def _length(side: Side, more: int, *, other: bool) -> int:
     if side.fixed:
         return side.least
-    steps = max(-(-side.least // side.step), AROUND // side.step) + more
+    steps = max(-(-side.least // side.step), AROUND // side.step) + more + (3 if other else 0)
     length = steps * side.step
-    return length if side.most is None or length <= side.most else side.most
+    if side.most is None or length <= side.most:
+        return length
+    return max(side.least, side.most - side.step) if other else side.most
 
 
 def traced(model: nn.Module, frame: Frame, batch: int | None) -> ExportedProgram:
@@ -74,7 +82,11 @@ def traced(model: nn.Module, frame: Frame, batch: int | None) -> ExportedProgram
     shape = {0: many, 2: _dim("height", frame.height), 3: _dim("width", frame.width)}
     shapes = {IMAGES: {k: v for k, v in shape.items() if v is not None}, SIZES: {0: many} if many else {}}
     with quiet(), torch.no_grad(), refusing(model, frame, batch):
-        return torch.export.export(Network(model), (images, sizes), dynamic_shapes=shapes, strict=False)
+        program = torch.export.export(Network(model), (images, sizes), dynamic_shapes=shapes, strict=False)
+        if batch is None or frame.size is None:
+            # Of loops over a side, as in an LSTM, torch keeps what the example has, and says so at run time alone.
+            program.module()(*example(frame, batch, other=True))
+        return program
 
 
 def _dim(name: str, side: Side) -> Any:
