@@ -1,7 +1,7 @@
 # Needs python3 and make, nothing else: the first target that is called makes .venv.
 PYTHON ?= python3
 PLUGINS := cls det ocr seg slurm
-DEV := av build editables hatchling mypy playwright pytest pytest-xdist ruff scikit-learn supervision torchmetrics types-PyYAML
+DEV := av build editables hatchling mypy onnx onnxruntime onnxscript playwright pytest pytest-xdist ruff scikit-learn supervision torchmetrics types-PyYAML
 BIN := .venv/bin
 
 .PHONY: train test test-slurm lint wheels clean
