@@ -16,8 +16,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 WIDTHS = (1280, 390)
 
 
-# Of a module, not of the session: as long as it is open, its driver runs an event loop in this thread, and tests in other
-# files may not start one.
+# Of a module, not of the session: as long as it is open, its driver runs an event loop in this thread, and tests in
+# other files may not start one.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """The browser. ``VF_CHROMIUM`` names another one, ``VF_SCREENSHOTS`` a folder to keep what was seen in."""

@@ -22,7 +22,7 @@ def test_help_lists_ours_and_those_of_plugins(vf: Vf, site: Any) -> None:
     said = vf("--help")
     assert said.code == 0
     commands = [line.split()[0] for line in said.out.partition("Commands:\n")[2].splitlines()]
-    ours = "run list convert explain config data runs report demo plugins doctor".split()
+    ours = ["run", "list", "convert", "explain", "config", "data", "runs", "demo", "report", "plugins", "doctor"]
     assert commands == [*ours, "swim"]
     assert "Swim a round." in said.out
     assert vf("swim").out == "splash\n"
