@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vf.errors import CheckpointError, ConfigError
 from vf.export import is_exported, load_exported
 from vf.export.graph import Network, example, traced
-from vf.export.parity import Parity, comparable, difference, match
+from vf.export.parity import Parity, chosen_difference, comparable, difference, match
 from vf.export.run import TorchGraph
 from vf.export.spec import Spec
 from vf.nn.frame import Frame, Side, within
@@ -145,9 +145,28 @@ def test_whole_numbers_are_the_same_or_not() -> None:
 
 def test_rows_that_were_chosen_by_their_scores_may_change_places() -> None:
     raw = {"boxes": torch.zeros(1, 5, 4), "scores": torch.zeros(1, 5), "labels": torch.zeros(1, 5)}
-    assert comparable(raw) == ["scores"]
-    assert comparable({**raw, "semantic": torch.zeros(1, 3, 8, 8)}) == ["scores", "semantic"]
+    assert comparable(raw) == []
+    assert comparable({**raw, "semantic": torch.zeros(1, 3, 8, 8)}) == ["semantic"]
     assert comparable({"boxes": torch.zeros(1, 5, 4)}) == ["boxes"]
+
+
+def test_scores_of_boxes_that_both_chose_are_compared_whatever_their_places() -> None:
+    a, b, c, none = [0.0, 0, 9, 9], [20.0, 0, 29, 9], [40.0, 0, 49, 9], [0.0, 0, 0, 0]
+
+    def raw(boxes: list[list[float]], scores: list[float], labels: list[int]) -> dict[str, Tensor]:
+        return {
+            "boxes": torch.tensor([boxes]),
+            "scores": torch.tensor([scores]),
+            "labels": torch.tensor([labels]),
+        }
+
+    ours = raw([a, b, none], [0.8, 0.5, -1e4], [1, 2, -1])
+    assert chosen_difference(ours, ours) == 0
+    assert chosen_difference(ours, raw([b, a, none], [0.5, 0.8, -1e4], [2, 1, -1])) == 0
+    assert chosen_difference(ours, raw([a, b, c], [0.72, 0.5, 0.4], [1, 2, 1])) == pytest.approx(0.1)
+    assert chosen_difference(ours, raw([a, b, none], [0.1, 0.5, -1e4], [2, 2, -1])) == 0  # one of another class
+    assert chosen_difference(raw([none], [-1e4], [-1]), raw([none], [-1e4], [-1])) == 0
+    assert chosen_difference(ours, {"boxes": ours["boxes"]}) == float("inf")
 
 
 def detections(boxes: list[list[float]], scores: list[float], labels: list[int]) -> dict[str, Tensor]:

@@ -17,6 +17,8 @@ TOLERANCE = 1e-4
 """Largest difference of an output, as a part of its largest value."""
 SAME_IOU = 0.99
 SAME_SCORE = 1e-3
+SAME_PLACE = 0.1
+"""Px of the input."""
 ENOUGH = 0.99
 """Part of boxes, outlines, pixels and texts that has to be the same. A score or an overlap right at a threshold may
 fall on either side of it."""
@@ -70,6 +72,8 @@ def compare(model: Any, graph: Graph, batches: Sequence[Batch]) -> Parity:
         theirs = graph(images, sizes)
         for name in comparable(ours):
             parity.note(name, difference(ours[name], theirs.get(name)))
+        if "labels" in ours:
+            parity.note("scores", chosen_difference(ours, theirs))
         return ours
 
     for batch in batches:
@@ -88,12 +92,27 @@ def comparable(raw: Named) -> list[str]:
     """Return the outputs whose places mean the same on both sides.
 
     Rows with ``labels`` were chosen and ordered by their scores: two that score the same to the last digits may change
-    places. Of them the scores are compared, and what becomes of all of them.
+    places, or one take the other's. See :func:`chosen_difference`.
     """
     if "labels" not in raw:
         return list(raw)
     rows = raw["labels"].shape
-    return [name for name, value in raw.items() if name == "scores" or value.shape[:2] != rows]
+    return [name for name, value in raw.items() if value.shape[:2] != rows]
+
+
+def chosen_difference(ours: Named, theirs: Named) -> float:
+    """Return the largest difference of the scores [B,D] of boxes [B,D,4] that both sides chose, of ``labels`` [B,D].
+
+    How many both chose is counted in predictions.
+    """
+    if any(name not in theirs or theirs[name].shape != ours[name].shape for name in ("boxes", "scores", "labels")):
+        return float("inf")
+    same = torch.cdist(ours["boxes"].float(), theirs["boxes"].float(), p=float("inf")) <= SAME_PLACE
+    same &= (ours["labels"][:, :, None] == theirs["labels"][:, None]) & (ours["labels"] >= 0)[:, :, None]
+    gaps = (ours["scores"][:, :, None] - theirs["scores"][:, None]).abs().masked_fill(~same, float("inf"))
+    gaps = gaps.amin(2)
+    largest = ours["scores"].masked_fill(ours["labels"] < 0, 0).max().clamp(min=1e-12)
+    return float(gaps[gaps.isfinite()].max() / largest) if gaps.isfinite().any() else 0.0
 
 
 def difference(ours: Tensor, theirs: Tensor | None) -> float:
