@@ -87,7 +87,7 @@ FAMILIES = {
     "DeepLabV3+": Family(recipe="seg/deeplabv3plus_r50-d8_512x512_20k_voc12aug"),
     "UPerNet": Family(recipe="seg/upernet_r50_512x512_20k_voc12aug"),
     "OCRNet": Family(recipe="seg/ocrnet_hr18_512x512_20k_voc12aug"),
-    "SegFormer": Family(recipe="seg/segformer_mit-b0_512x512_160k_ade20k", order=SIZE),
+    "SegFormer": Family(recipe="seg/segformer_mit-b0_512x512_160k_ade20k"),
     "U-Net": Family(recipe="seg/unet_s5-d16_512x1024_160k_cityscapes"),
     "LR-ASPP": Family(recipe="seg/lraspp_mobilenet_v3_large_512x512_40k_voc12aug"),
     "Fast-SCNN": Family(recipe="seg/fast_scnn_camvid"),

@@ -20,7 +20,7 @@ from vf_seg.testing import INFO, seg_batch
     [
         (light_configs.UNet(width=8), {}),
         (model_configs.PSPNet(backbone=ResNet(depth=18, dilate=8), width=16), {}),
-        (model_configs.SegFormer(width=16), {"size": (96, 128), "dynamic": ("batch",)}),
+        (model_configs.SegFormer(width=16), {"size": (96, 128), "dynamic": (), "batch": 2}),
     ],
     ids=["unet", "pspnet", "segformer"],
 )

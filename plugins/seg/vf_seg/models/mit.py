@@ -112,7 +112,7 @@ class _Patches(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Return tokens [B,N,D], and h and w."""
         x = self.projection(x)
-        return self.norm(x.flatten(2).transpose(1, 2)), (int(x.shape[-2]), int(x.shape[-1]))
+        return self.norm(x.flatten(2).transpose(1, 2)), (x.shape[-2], x.shape[-1])
 
 
 class _Block(nn.Module):
