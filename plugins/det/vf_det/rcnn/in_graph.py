@@ -112,7 +112,8 @@ def _clipped(boxes: Tensor, sizes: Tensor) -> Tensor:
 
 def by_image(values: Tensor, like: Tensor) -> Tensor:
     """[B*K,...] -> [B,K,...], with K as ``like`` [B,K,...] has it."""
-    return values.unflatten(0, (-1, like.shape[1]))
+    rows: Tensor = values.unflatten(0, (-1, like.shape[1]))
+    return rows
 
 
 def images_of(boxes: Tensor) -> Tensor:
