@@ -2,11 +2,11 @@
 
     python benchmarks/parity_export.py [NAMES…] [--onnx FILE] [--images FOLDER]
 
-The first rows are the published YOLOX-nano: its own ONNX file and our export of the same weights, run in onnxruntime
-on the same pixels. The others have random weights, whose heads are spread so that there is something to find: scores
-of all sizes, few above the thresholds, as those of a trained detector. Each is written by what `vf run export` calls,
-opened in onnxruntime, and compared on images of COCO: the largest difference of an output as a part of its largest
-value, and what became of predictions.
+The first lines are the published YOLOX-nano: its own ONNX file and our export of the same weights, run in onnxruntime
+on the same pixels. The others have random weights with the batch norms of these images, and heads that are spread so
+that there is something to find: scores of all sizes, few above the thresholds, as those of a trained detector. Each is
+written by what `vf run export` calls, opened in onnxruntime, and compared on images of COCO: the largest difference of
+an output as a part of its largest value, and what became of predictions.
 """
 
 from __future__ import annotations
@@ -122,6 +122,18 @@ def built(family: Family) -> tuple[Any, Any, DatasetInfo]:
     return model.eval(), recipe, info
 
 
+@torch.no_grad()
+def settle(model: Any, samples: list[Sample]) -> None:
+    """Let batch norms take the statistics of some images: new ones would let features fade away in deep nets."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.train().momentum = 1.0
+    for batch in batches_of(model, samples[:3], 2)[:1]:
+        model(batch)
+    for norm in norms:
+        norm.eval()
+
+
 def heads(model: nn.Module) -> Iterator[nn.Module]:
     """Yield what scores."""
     for name, module in model.named_modules():
@@ -180,6 +192,7 @@ def row(name: str, folder: Path) -> bool:
         if getattr(model, "not_exported", ""):
             print(f"| {name} | refused: {model.not_exported} | | |", flush=True)
             return True
+        settle(model, samples)
         if recipe.recipe.task == "det":
             spread(model, samples)
         parity = exported(model, recipe, info, samples, family.order)
