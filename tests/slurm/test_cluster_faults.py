@@ -45,8 +45,10 @@ def assert_same(slurm: Any, untouched: dict[str, Any], run: str, job: str) -> No
 
 
 def test_the_limit_of_time_saves_requeues_once_and_goes_on(slurm: Any, untouched: Any) -> None:
-    # Told between 10 and 40 s after its start, of which importing torch takes a part.
-    job = slurm.submit("toy.yaml", *SLOW, "--nodes", "2", "--time", "1min", "--notice", "20s", "--out", "run")
+    # Told between 10 and 40 s after its start, of which importing torch takes a part; it would take two minutes.
+    slow = ("--set", "data.seconds=0.6", "--nodes", "2", "--time", "1min", "--notice", "20s")
+    job = slurm.submit("toy.yaml", *slow, "--out", "run")
+    slurm.begun("run", job, steps=1)
     slurm.hurry("run")
     slurm.wait(job, "PENDING", restarts=1)
     assert slurm.ended(job)["JobState"] == "COMPLETED", slurm.logs(job)
