@@ -65,7 +65,7 @@ def convert(file: str, out: str | None, source: str | None, to: str | None, like
 
 def _plain(file: str, out: str | None, like: str | None, others: list[str]) -> bool:
     """Convert between our weights and a plain state dict, where that is asked for."""
-    writes = out is not None and Path(out).suffix in (".pth", ".pt")
+    writes = out is not None and Path(out).suffix in (".pth", ".pt") and "--to" not in others
     if not writes and like is None:
         return False
     what = "--like" if like is not None else f"OUT {out}"
