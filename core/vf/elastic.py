@@ -6,12 +6,15 @@ import logging
 import multiprocessing
 import os
 import signal
+import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.elastic.rendezvous import RendezvousParameters, rendezvous_handler_registry
+from torch.distributed.elastic.rendezvous.static_tcp_rendezvous import StaticTCPRendezvous
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from vf.engine.signals import CODES
@@ -22,6 +25,45 @@ from vf.world import OWN
 FORWARDED = tuple(CODES)
 GRACE = 60
 """Seconds that the other processes get to end by themselves when one has died."""
+FAREWELL = 10
+"""Seconds that node 0 waits at most for the other nodes to leave: they talk through it."""
+LEFT = "vf/left"
+"""Key of the number of nodes that have left."""
+MEETING = "vf"
+"""Name of :class:`Meeting` in torch's registry."""
+
+
+class Meeting(StaticTCPRendezvous):
+    """A fixed number of nodes, which meet at node 0.
+
+    Torch's own ends with node 0's process, while others may still read the answer that all have finished: they then say
+    that the connection was lost, after a training that went well.
+    """
+
+    def get_backend(self) -> str:
+        """Return its name in the registry."""
+        return MEETING
+
+    def shutdown(self) -> bool:
+        """Leave; node 0 goes last."""
+        if self._store is None:
+            return True  # the nodes never met
+        with suppress(RuntimeError):  # node 0 was killed: what there is to say of that, the processes have said
+            left = self._store.add(LEFT, 1)
+            end = time.monotonic() + FAREWELL
+            while self.rank == 0 and left < self.world_size and time.monotonic() < end:
+                time.sleep(0.02)
+                left = self._store.add(LEFT, 0)
+        return True
+
+
+def _meet(parameters: RendezvousParameters) -> Meeting:
+    address, _, port = parameters.endpoint.rpartition(":")
+    timeout = int(parameters.config["timeout"])
+    return Meeting(address, int(port), parameters.config["rank"], parameters.max_nodes, parameters.run_id, timeout)
+
+
+rendezvous_handler_registry.register(MEETING, _meet)
 
 
 def launch(job: Job, *, nproc: int, nodes: Nodes) -> int:
@@ -31,14 +73,15 @@ def launch(job: Job, *, nproc: int, nodes: Nodes) -> int:
         RunError: a process died.
         SetupError: the other nodes cannot be met.
     """
-    for name in ("torch.distributed.elastic", "torch.multiprocessing"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what users need to know is said in a line
+    for name in list(logging.root.manager.loggerDict):  # each has its own level
+        if name.startswith(("torch.distributed.elastic", "torch.multiprocessing")):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what users need to know is said in a line
     config = LaunchConfig(
         min_nodes=nodes.count,
         max_nodes=nodes.count,
         nproc_per_node=nproc,
         run_id=OWN,
-        rdzv_backend="c10d" if nodes.count == 1 else "static",
+        rdzv_backend="c10d" if nodes.count == 1 else MEETING,
         rdzv_endpoint=f"{nodes.address}:{nodes.port}",
         rdzv_configs={"rank": nodes.rank, "timeout": 900},
         max_restarts=0,

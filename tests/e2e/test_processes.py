@@ -7,12 +7,15 @@ import os
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+
+from vf.elastic import Meeting
 
 
 @pytest.fixture
@@ -102,6 +105,21 @@ def test_two_machines_meet(toy: Any, free_port: int) -> None:
     assert [process.returncode for process in nodes] == [0, 0], said
     assert "ranks 2 processes, started by vf; 6 images a step each, ddp" in said[0][0]
     assert said[1] == ("", "")
+
+
+def test_the_machine_where_all_meet_is_the_last_to_leave(free_port: int) -> None:
+    def meet(rank: int, timeout: int = 20) -> Meeting:
+        return Meeting("127.0.0.1", free_port, rank, 2, "vf", timeout)
+
+    first, second = meet(0), meet(1)
+    assert first.shutdown()  # they have not met: nothing to wait for
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(Meeting.next_rendezvous, (first, second)))
+        leaving = threads.submit(first.shutdown)
+        with pytest.raises(TimeoutError):
+            leaving.result(timeout=0.3)
+        assert second.shutdown()
+        assert leaving.result(timeout=5)
 
 
 def test_sharded_training_gives_what_plain_training_gives(toy: Any) -> None:
