@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 
 import vf.plugins
 from vf.plugins import Plugins
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun with & by a shell script: children would not hear Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FISH = '''
 """A plugin for tests. Free of torch, and cannot train."""

@@ -14,6 +14,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -230,9 +231,13 @@ def test_ctrl_c_is_one_line_and_the_next_call_goes_on(typed: Vf, server: Server,
     server.contents["balloon_dataset.zip"] = data = layouts.balloons()
     server.slow = {"balloon_dataset.zip"}
     command = [sys.executable, "-m", "vf_cli", "data", "download", "balloon", "--mirror", server.url]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=dict(os.environ)
-    ) as process:
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=dict(os.environ)
+            )
+        )
+        stack.callback(process.kill)  # of one that does not end: nobody waits for it
         assert server.reached.wait(30)
         process.send_signal(signal.SIGINT)
         server.released.set()

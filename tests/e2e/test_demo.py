@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,11 @@ def test_it_answers_until_it_is_interrupted(tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
     save_weights(resolved.recipe.model.build(info), weights, recipe=resolved.yaml(), info=info)
     command = [sys.executable, "-m", "vf_cli", "demo", str(weights), "--port", "0", "--device", "cpu"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
+        stack.callback(process.kill)  # of one that does not end: nobody waits for it
         assert process.stdout
         said = process.stdout.readline()
         found = re.fullmatch(r"demo  (http://127\.0\.0\.1:\d+/)  \(Ctrl-C ends it\)\n", said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from werkzeug.test import Client
 
 import vf as library
+from vf.demo.serve import open_demo
 
 Vf = Callable[..., Any]
 TRAIN = (
@@ -48,6 +51,19 @@ def exported(run: Path) -> Path:
     assert made.parity.worst < 1e-5
     assert made.parity.images == 5
     return out
+
+
+def test_the_file_can_be_looked_at(exported: Path) -> None:
+    with open_demo(str(exported), device="cpu") as server:
+        client = Client(server.app)
+        asked = {"Host": f"127.0.0.1:{server.port}"}
+        assert b"<h1>model.onnx</h1>" in client.get("/", headers=asked).data
+        picture = io.BytesIO()
+        Image.new("RGB", (96, 64), "red").save(picture, "PNG")
+        answer = client.post("/predict?threshold=0", data=picture.getvalue(), headers=asked)
+    assert answer.json
+    assert answer.json["result"]["width"] == 96
+    assert answer.json["result"]["objects"]
 
 
 def test_the_file_measures_what_the_run_does(vf: Vf, run: Path, exported: Path) -> None:
