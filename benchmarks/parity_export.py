@@ -40,6 +40,8 @@ from vf.protocols import DatasetInfo
 from vf.recipes import resolve
 from vf_det.yolox.head import Cells
 from vf_det.yolox.head import decode as decode_boxes
+from vf_ocr.detection.dbnet import DBHead
+from vf_ocr.detection.psenet import MapsHead
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 COUNT = 5
@@ -47,6 +49,8 @@ COUNT = 5
 LETTERS = tuple("0123456789abcdefghijklmnopqrstuvwxyz")
 BACKGROUND = 4.0
 """Added to the logit of background: most regions then score under the threshold, as in trained detectors."""
+TEXT = -3.0
+"""Mean logit of text: a small part of an image is over the thresholds."""
 
 
 @attrs.frozen(kw_only=True)
@@ -135,18 +139,25 @@ def settle(model: Any, samples: list[Sample]) -> None:
         norm.eval().running_var.clamp_(min=norm.running_var.mean())  # type: ignore[operator, union-attr]
 
 
-def heads(model: nn.Module) -> Iterator[nn.Module]:
-    """Yield what scores."""
+def heads(model: nn.Module) -> Iterator[tuple[Any, float | None]]:
+    """Yield what scores, with the mean that its logits shall have; None: as it is."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear) and ({"classes", "objects"} & set(name.split(".")[-2:])):
-            yield module
+            yield module, None
+        elif isinstance(module, DBHead):
+            yield module.kernels[-1], TEXT
+        elif isinstance(module, MapsHead):
+            yield module.maps, TEXT
 
 
 @torch.no_grad()
 def spread(model: Any, samples: list[Sample]) -> None:
     """Let what scores say different things of different places: a deviation of 2 around few that score."""
     batch = batches_of(model, samples[:2], 2)[0]
-    for head in heads(model):
+    for module in model.modules():
+        if isinstance(module, nn.ConvTranspose2d):  # the same for all pixels of a cell, or no two would hang together
+            module.weight.data.copy_(module.weight.data.mean((2, 3), keepdim=True).expand_as(module.weight))
+    for head, mean in heads(model):
         seen: list[Tensor] = []
         hook = head.register_forward_hook(lambda module, given, out, seen=seen: seen.append(out))
         model(batch)
@@ -154,7 +165,10 @@ def spread(model: Any, samples: list[Sample]) -> None:
         if not seen:
             continue
         values = torch.cat([value.flatten() for value in seen])
-        head.weight.data.mul_(2 / values.std().clamp(min=1e-6))  # type: ignore[operator, union-attr]
+        scale = 2 / values.std().clamp(min=1e-6)
+        head.weight.data.mul_(scale)
+        if mean is not None:
+            head.bias.data.add_(mean - head.bias.data - scale * (values.mean() - head.bias.data.mean()))
     for stage in getattr(model, "stages", ()):
         stage.classes.bias.data.zero_()
         stage.classes.bias.data[-1] = BACKGROUND
@@ -194,7 +208,7 @@ def row(name: str, folder: Path) -> bool:
             print(f"| {name} | refused: {model.not_exported} | | |", flush=True)
             return True
         settle(model, samples)
-        if recipe.recipe.task == "det":
+        if recipe.recipe.task in ("det", "ocr"):
             spread(model, samples)
         parity = exported(model, recipe, info, samples, family.order)
     except VFError as error:

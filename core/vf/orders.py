@@ -40,7 +40,8 @@ class ExportOrder:
     """Height and width of all images, px."""
     batch: int = 1
     """Images at once, where that is not left open."""
-    opset: int = 18
+    opset: int | None = None
+    """Of ONNX; nothing: the least that has all of the model's operators."""
     as_json: bool = False
 
     def __attrs_post_init__(self) -> None:

@@ -322,7 +322,8 @@ class Model(Protocol):
     :meth:`Preprocess.__call__` takes to named tensors whose rows are the images. In evaluation, ``forward`` gets
     from there alone what it needs weights for, as often as it likes; so an exported graph can take its place. How wide
     a batch is decides on nothing in it that is not a shape. A model that cannot be exported, and knows why, has
-    ``not_exported: str``, a sentence for people.
+    ``not_exported: str``, a sentence for people. A module whose operator ONNX has later than in opset 18 says
+    ``onnx_opset: int``.
 
     A method ``explain(batch) -> list[Tensor]`` says what of each image speaks for what is predicted of it: [H,W] from 0
     to 1 in the pixel frame of the decoded image, on the CPU. ``vf run test --cam`` draws it.

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 import torch
+from torch import nn
 
 import vf
 from vf.console import Console, megabytes
@@ -31,6 +32,8 @@ from vf.protocols import DatasetInfo
 from vf.recipes import Resolved, from_text
 from vf.runs import find_weights
 
+OPSET = 18
+"""The least that torch writes."""
 AT_ONCE = 4
 """Images of a batch of the comparison, where the graph takes any number."""
 
@@ -129,7 +132,14 @@ def shaped(model: Any, asked: ExportOrder) -> Shape:
     if frame.size is not None and "size" in open_:
         height, width = frame.size
         raise ConfigError(f"--dynamic size: this network takes images of {height}×{width} px (height × width) alone")
-    return Shape(frame=frame, batch=None if "batch" in open_ else asked.batch, opset=asked.opset)
+    return Shape(frame=frame, batch=None if "batch" in open_ else asked.batch, opset=_opset(model, asked))
+
+
+def _opset(model: nn.Module, asked: ExportOrder) -> int:
+    least: int = max(getattr(module, "onnx_opset", OPSET) for module in model.modules())
+    if asked.opset is not None and asked.opset < least:
+        raise ConfigError(f"--opset {asked.opset}: ONNX has all operators of this model since {least}; leave it out")
+    return asked.opset or least
 
 
 def _said(shape: Shape) -> str:

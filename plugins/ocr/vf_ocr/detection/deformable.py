@@ -22,6 +22,9 @@ class DeformableConv2d(nn.Module):
         plain: takes its place, with its weight, stride and dilation.
     """
 
+    onnx_opset = 19
+    """The first with such an operator."""
+
     def __init__(self, plain: nn.Conv2d) -> None:
         super().__init__()
         self.stride, self.dilation = plain.stride[0], plain.dilation[0]
