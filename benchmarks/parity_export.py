@@ -42,6 +42,7 @@ from vf_det.yolox.head import Cells
 from vf_det.yolox.head import decode as decode_boxes
 from vf_ocr.detection.dbnet import DBHead
 from vf_ocr.detection.psenet import MapsHead
+from vf_seg.models.segmenter import Segmenter
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 COUNT = 5
@@ -132,7 +133,10 @@ def settle(model: Any, samples: list[Sample]) -> None:
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.train().momentum = 1.0
-    for batch in batches_of(model, samples[:3], 2)[:1]:
+    batch = batches_of(model, samples[:3], 2)[0]
+    if isinstance(model, Segmenter):  # which sees one image at a time, and a mean over one has no deviation
+        model.raw(batch.images, batch.sizes)
+    else:
         model(batch)
     for norm in norms:
         # Of channels that say the same everywhere, which random nets have, a norm would show rounding errors alone.
@@ -147,7 +151,7 @@ def heads(model: nn.Module) -> Iterator[tuple[Any, float | None]]:
         elif isinstance(module, DBHead):
             yield module.kernels[-1], TEXT
         elif isinstance(module, MapsHead):
-            yield module.maps, TEXT
+            yield module.maps, 0.0
 
 
 @torch.no_grad()
@@ -157,6 +161,8 @@ def spread(model: Any, samples: list[Sample]) -> None:
     for module in model.modules():
         if isinstance(module, nn.ConvTranspose2d):  # the same for all pixels of a cell, or no two would hang together
             module.weight.data.copy_(module.weight.data.mean((2, 3), keepdim=True).expand_as(module.weight))
+        if isinstance(module, MapsHead):  # kernels lie in text
+            module.maps.weight.data.copy_(module.maps.weight.data[:1].expand_as(module.maps.weight))
     for head, mean in heads(model):
         seen: list[Tensor] = []
         hook = head.register_forward_hook(lambda module, given, out, seen=seen: seen.append(out))

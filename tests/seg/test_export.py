@@ -21,8 +21,10 @@ from vf_seg.testing import INFO, seg_batch
         (light_configs.UNet(width=8), {}),
         (model_configs.PSPNet(backbone=ResNet(depth=18, dilate=8), width=16), {}),
         (model_configs.SegFormer(width=16), {"size": (96, 128), "dynamic": (), "batch": 2}),
+        # What torch's own formats take and ONNX does not shows there alone.
+        (model_configs.OCRNet(backbone=ResNet(depth=18, dilate=8), width=16, key_width=8), {"format": "onnx"}),
     ],
-    ids=["unet", "pspnet", "segformer"],
+    ids=["unet", "pspnet", "segformer", "ocrnet"],
 )
 def test_a_graph_gives_the_class_of_every_pixel(config: Any, order: dict[str, Any], tmp_path: Path) -> None:
     torch.manual_seed(0)

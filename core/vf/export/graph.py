@@ -103,7 +103,10 @@ def refusing(model: nn.Module, frame: Frame, batch: int | None) -> Iterator[None
     try:
         yield
     except Exception as error:  # they raise errors of many kinds, none of them documented
-        said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        first: BaseException = error  # the others around it say in which step of theirs
+        while first.__cause__ is not None:
+            first = first.__cause__
+        said = next((line.strip() for line in str(first).splitlines() if line.strip()), type(first).__name__)
         ways = [] if frame.size else ["--size H W"]
         ways += [] if batch else ["--dynamic none"]
         cure = f"; try {' '.join(ways)}" if ways else ""

@@ -63,7 +63,8 @@ class OCRHead(Head):
         query = self.query(pixels).flatten(2).transpose(1, 2)  # [B,N,D]
         key = self.key(summaries).flatten(2).transpose(1, 2)  # [B,C,D]
         value = self.value(summaries).flatten(2).transpose(1, 2)
-        seen = F.scaled_dot_product_attention(query, key, value)
+        # With a dimension of one head: ONNX's attention takes no other.
+        seen = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None])[:, 0]
         out: Tensor = seen.transpose(1, 2).unflatten(2, pixels.shape[-2:])
         return out
 
