@@ -128,16 +128,18 @@ def _end(workers: Sequence[BaseProcess]) -> None:
 
 @contextlib.contextmanager
 def _one_thread(*, here: bool) -> Iterator[None]:
-    """Load batches ``here`` with one thread, as workers do: for images torch's threads burn more than they save."""
-    before = torch.get_num_threads()
-    if not here or before == 1:
+    """Load batches ``here`` with one thread, as workers do: for images more of them burn more than they save."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    if not here or before == (1, 1):
         yield
         return
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 @contextlib.contextmanager

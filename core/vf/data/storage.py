@@ -82,6 +82,13 @@ class Folder:
     """Files of a folder. Where ``NAME`` is missing in it and ``NAME.zip`` is there, that stands for the folder NAME."""
 
     root: Path
+    _start: str = attrs.field(
+        init=False,
+        repr=False,
+        eq=False,
+        default=attrs.Factory(lambda self: os.path.join(self.root, ""), takes_self=True),
+    )
+    """Of all paths: to join them anew takes a tenth of the time in which a word's crop is read and decoded."""
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes."""
@@ -89,9 +96,8 @@ class Folder:
 
     def head(self, name: str, count: int) -> bytes:
         """Return the first bytes of a file; all of them where ``count`` is negative."""
-        path = os.path.join(self.root, name)  # a Path of each name would take longer than a small file
         try:
-            with open(path, "rb", buffering=0) as file:
+            with open(self.where(name), "rb", buffering=0) as file:
                 return file.read(count)
         except FileNotFoundError:
             raise DataError(f"{self.where(name)}: no such file") from None
@@ -129,7 +135,9 @@ class Folder:
 
     def where(self, name: str = "") -> str:
         """The path."""
-        return os.path.join(self.root, name) if name else str(self.root)
+        if name.startswith("/"):
+            return name
+        return self._start + name if name else str(self.root)
 
     def _zip(self, name: str) -> Path | None:
         """Return the zip that ``name`` is, or that stands for the folder ``name``."""

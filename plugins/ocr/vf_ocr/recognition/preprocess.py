@@ -68,9 +68,11 @@ class WordResize(nn.Module):
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         # Through numpy, and without a check of what is known: a third of the time of torchvision's way.
         pixels = np.ascontiguousarray(plain.numpy().transpose(1, 2, 0))
-        resized = cv2.resize(pixels, (width, height), interpolation=how)
-        image = torch.from_numpy(resized.transpose(2, 0, 1)).as_subclass(tv_tensors.Image)
-        return Sample(image, sample.target, sample.id, sample.pad)
+        if self.grey:  # a third to resize
+            pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        resized = torch.from_numpy(cv2.resize(pixels, (width, height), interpolation=how))
+        image = resized.expand(3, -1, -1) if self.grey else resized.permute(2, 0, 1)
+        return Sample(image.as_subclass(tv_tensors.Image), sample.target, sample.id, sample.pad)
 
     def goal(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the height and width that a crop of ``size`` is resized to."""
