@@ -7,7 +7,7 @@ import click
 
 @click.group()
 def ocr() -> None:
-    """Text: make one model of two."""
+    """Text: make one model of two, and two of one."""
 
 
 @ocr.command()
@@ -27,4 +27,21 @@ def join(detector: str, recogniser: str, out: str) -> None:
     from vf_ocr.spotter.join import joined
 
     for line in joined(detector, recogniser, Path(out)):
+        click.echo(line)
+
+
+@ocr.command()
+@click.argument("spotter", metavar="RUN|FILE")
+@click.option("--detector", required=True, metavar="FILE", help="Where the model that finds text goes.")
+@click.option("--recogniser", required=True, metavar="FILE", help="Where the model that reads words goes.")
+def split(spotter: str, detector: str, recogniser: str) -> None:
+    """Split a model that finds and reads text, as ocr/quickstart trains, into two.
+
+    Each is a checkpoint like any other: to export, to measure, to train on, or to join with another.
+    """
+    from pathlib import Path
+
+    from vf_ocr.spotter.split import split as parted
+
+    for line in parted(spotter, Path(detector), Path(recogniser)):
         click.echo(line)

@@ -18,7 +18,7 @@ from vf_ocr.spotter_configs import Spotter
 
 
 @attrs.frozen
-class _Part:
+class Part:
     """A model as it was saved."""
 
     path: Path
@@ -38,11 +38,8 @@ def joined(detector: str, recogniser: str, out: Path) -> tuple[str, ...]:
         ConfigError: one of them is no model of its kind, or ``out`` is no .safetensors.
         RunError: ``out`` is there already.
     """
-    if out.suffix != ".safetensors":
-        raise ConfigError(f"--out {out}: expected a name that ends with .safetensors")
-    if out.exists():
-        raise RunError(f"--out {out}: exists; choose another name")
-    finds, reads = _part(detector), _part(recogniser)
+    check_free(out, "--out")
+    finds, reads = read_part(detector), read_part(recogniser)
     found, eye = _model(finds, "detector")
     read, mouth = _model(reads, "recogniser")
     _check(finds.path, found, reads, read)
@@ -50,9 +47,9 @@ def joined(detector: str, recogniser: str, out: Path) -> tuple[str, ...]:
     models = [plain[key] if plain["name"] == "spotter" else plain for plain, key in zip(own, KEYS, strict=True)]
     recipe = {**finds.resolved.plain(), "model": {"name": "spotter", **dict(zip(KEYS, models, strict=True))}}
     recipe["metrics"] = [{"name": "hmean"}, {"name": "hmean", "transcription": True}]
-    resolved = _resolved({**recipe, "augment": [], "callbacks": []}, out)
-    tensors = {f"detector.{name}": t for name, t in _below(finds.weights, eye).items()}
-    tensors |= {f"recogniser.{name}": t for name, t in _below(reads.weights, mouth).items()}
+    resolved = resolved_of({**recipe, "augment": [], "callbacks": []}, out)
+    tensors = {f"detector.{name}": t for name, t in tensors_below(finds.weights, eye).items()}
+    tensors |= {f"recogniser.{name}": t for name, t in tensors_below(reads.weights, mouth).items()}
     classes = reads.weights.info.classes
     info = attrs.evolve(finds.weights.info, classes=classes, notes=(), palette=None, category_ids=())
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -69,23 +66,33 @@ def joined(detector: str, recogniser: str, out: Path) -> tuple[str, ...]:
 KEYS = ("detector", "recogniser")
 
 
-def _part(reference: str) -> _Part:
+def check_free(out: Path, option: str) -> None:
+    """Raise ConfigError where a file is named as no checkpoint is, RunError where it is there already."""
+    if out.suffix != ".safetensors":
+        raise ConfigError(f"{option} {out}: expected a name that ends with .safetensors")
+    if out.exists():
+        raise RunError(f"{option} {out}: exists; choose another name")
+
+
+def read_part(reference: str) -> Part:
+    """Read what a run, a checkpoint or a file holds."""
     path = find_weights(reference)
     weights = read_weights(path)
-    return _Part(path, weights, from_text(weights.recipe, f"recipe in {path}"))
+    return Part(path, weights, from_text(weights.recipe, f"recipe in {path}"))
 
 
-def _model(part: _Part, key: str) -> tuple[Any, str]:
+def _model(part: Part, key: str) -> tuple[Any, str]:
     """Return the config of a model, and what the names of its tensors begin with."""
     model: Any = part.resolved.recipe.model
     return (getattr(model, key), f"{key}.") if isinstance(model, Spotter) else (model, "")
 
 
-def _below(weights: Weights, prefix: str) -> dict[str, Any]:
+def tensors_below(weights: Weights, prefix: str) -> dict[str, Any]:
+    """Return the tensors whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): t for name, t in weights.tensors.items() if name.startswith(prefix)}
 
 
-def _check(place: Path, found: Any, reads: _Part, read: Any) -> None:
+def _check(place: Path, found: Any, reads: Part, read: Any) -> None:
     """Refuse what cannot find text, and what cannot read."""
     from vf_ocr.recognition_configs import READERS
 
@@ -100,7 +107,8 @@ def _check(place: Path, found: Any, reads: _Part, read: Any) -> None:
         raise ConfigError(f"{reads.path}: its class {long[0]!r} is no character; expected a model that reads words")
 
 
-def _resolved(recipe: dict[str, Any], out: Path) -> Resolved:
+def resolved_of(recipe: dict[str, Any], out: Path) -> Resolved:
+    """Resolve what was put together for a file."""
     from vf.yaml12 import dump
 
     return from_text(dump(recipe), str(out))

@@ -60,8 +60,8 @@ class Spotter(nn.Module):
         self.upright, self.reads_labelled = upright, reads_labelled
 
     not_exported = (
-        "it is two networks, with words cut out by Python between them; export a detector and a reader that were "
-        "trained alone"
+        "it is two networks, with words cut out by Python between them; export each: 'vf ocr split RUN --detector "
+        "finds.safetensors --recogniser reads.safetensors'"
     )
     """See `vf.protocols.Model`."""
 
