@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,18 @@ def test_data_that_are_not_here_are_made_up(vf: Vf) -> None:
     assert lines[1] == "note  the recipe's data are not here: 7 classes were made up; --classes N says how many"
     assert "noise of 480×640 px" in lines[3]
     assert lines[5] == "data  not here: no input pipeline to measure; --data PATH names some"
+
+
+def test_data_that_were_asked_for_have_to_be_there(vf: Vf, tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    for kind in ("boxes", "things"):
+        text = json.dumps({"images": [], "annotations": [], "categories": []})
+        (tmp_path / "annotations" / f"instances_val2017_{kind}.json").write_text(text)
+    done = vf("run", "bench", "det/quickstart", "--data", str(tmp_path), "--device", "cpu")
+    assert done.code == 2
+    files = [f"annotations/instances_val2017_{kind}.json" for kind in ("boxes", "things")]
+    said = f"{tmp_path}: val could be {files[0]} or {files[1]}; say which: --set data.val={files[0]}"
+    assert done.err == f"error: {said}\n"
 
 
 @pytest.mark.parametrize(
