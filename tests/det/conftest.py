@@ -1,4 +1,4 @@
-"""Small data sets and batches written on the spot."""
+"""Small data sets and batches written on the spot, and ``vf convert`` in an empty folder."""
 
 from __future__ import annotations
 
@@ -369,3 +369,10 @@ class Detection:
 def detection() -> Detection:
     """What tests of detectors share."""
     return Detection()
+
+
+@pytest.fixture
+def vf(typed: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Return a function that runs ``vf convert ARGUMENTS`` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: typed("convert", *arguments)
