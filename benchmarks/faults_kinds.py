@@ -255,7 +255,9 @@ def kill_rank(trial: Trial) -> None:
     """One of two processes."""
     process = trial.started()
     trial.pause(process)
-    ranks = [pid for pid in children(process.pid) if b"spawn_main" in command_line(pid)]
+    family = children(process.pid)
+    own = set(family) - {pid for child in family for pid in children(child)}
+    ranks = sorted(pid for pid in own if b"resource_tracker" not in command_line(pid))
     with contextlib.suppress(ProcessLookupError):
         if ranks:
             os.kill(trial.random.choice(ranks), signal.SIGKILL)

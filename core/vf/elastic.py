@@ -6,12 +6,14 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+import torch
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.elastic.rendezvous import RendezvousParameters, rendezvous_handler_registry
 from torch.distributed.elastic.rendezvous.static_tcp_rendezvous import StaticTCPRendezvous
@@ -66,8 +68,14 @@ def _meet(parameters: RendezvousParameters) -> Meeting:
 rendezvous_handler_registry.register(MEETING, _meet)
 
 
-def launch(job: Job, *, nproc: int, nodes: Nodes) -> int:
+def launch(job: Job, *, nproc: int, nodes: Nodes, start: str = "") -> int:
     """Run the job in ``nproc`` processes on this node; return the exit code that they agree on.
+
+    Args:
+        job: what they do.
+        nproc: how many.
+        nodes: the machines that take part.
+        start: how multiprocessing makes them; empty: :func:`how_to_start`.
 
     Raises:
         RunError: a process died.
@@ -86,7 +94,7 @@ def launch(job: Job, *, nproc: int, nodes: Nodes) -> int:
         rdzv_configs={"rank": nodes.rank, "timeout": 900},
         max_restarts=0,
         monitor_interval=0.1,
-        start_method="spawn",
+        start_method=start or how_to_start(),
         signals_to_handle="SIGHUP",  # the others are passed on, so that the processes save first
         shutdown_timeout=GRACE,
     )
@@ -100,15 +108,35 @@ def launch(job: Job, *, nproc: int, nodes: Nodes) -> int:
     return max(codes.values())
 
 
+def how_to_start() -> str:
+    """Return ``fork`` where that is safe: what each process would import, seconds of it, is then imported once.
+
+    A process in which CUDA has been asked for anything must not be forked, nor one on macOS.
+    """
+    if sys.platform != "linux" or torch.cuda.is_available():
+        return "spawn"
+    import vf.worker  # noqa: F401 - for the processes; there is little memory of it that they do not share
+
+    return "fork"
+
+
 def _rank(text: str) -> int:
     """Entry of each process; ``text`` is the job as JSON."""
-    from vf.worker import guarded  # the agent itself needs none of it
+    from vf.worker import guarded  # spawned, the agent itself needs none of it
 
+    for number in (signal.SIGHUP, *FORWARDED):
+        signal.signal(number, signal.SIG_DFL)  # forked, it would do what the agent does
     try:
-        return guarded(Job.parse(text, "the job of this process"))
+        code = guarded(Job.parse(text, "the job of this process"))
     except Exception:
         traceback.print_exc()  # a mistake of ours or of a plugin, which the agent would not show
         raise
+    asked = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    if asked and code not in (0, *CODES.values()):
+        # The agent has asked because another one died. It would wait for this one, which would wait for it to take
+        # the code that is returned, which it does of no process once one has died.
+        raise SystemExit(code)
+    return code
 
 
 @contextmanager

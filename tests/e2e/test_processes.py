@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +17,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vf.elastic import Meeting
+from vf.elastic import Meeting, how_to_start
+
+TOY = Path(__file__).resolve().parents[1] / "toy"
 
 
 @pytest.fixture
@@ -105,6 +109,27 @@ def test_two_machines_meet(toy: Any, free_port: int) -> None:
     assert [process.returncode for process in nodes] == [0, 0], said
     assert "ranks 2 processes, started by vf; 6 images a step each, ddp" in said[0][0]
     assert said[1] == ("", "")
+
+
+def test_forked_and_spawned_processes_train_alike(toy: Any) -> None:
+    assert torch.cuda.is_available() or how_to_start() == "fork"
+    code, out, err = toy.run("toy.yaml", "--nproc", "2", "--out", "forked")
+    assert (code, err) == (0, ""), out
+    spawned = """
+from pathlib import Path
+import attrs
+from vf.elastic import launch
+from vf.launch import Job, Nodes
+job = attrs.evolve(Job.read(Path("forked/job.json")), folder="", out="spawned")
+raise SystemExit(launch(job, nproc=2, nodes=Nodes(), start="spawn"))
+"""
+    path = os.pathsep.join([str(TOY), str(toy.folder / "site")])
+    subprocess.run(
+        [sys.executable, "-c", spawned], cwd=toy.folder, env={**os.environ, "PYTHONPATH": path}, check=True, timeout=120
+    )
+    assert losses(toy.folder / "spawned") == losses(toy.folder / "forked")
+    one, other = (weights(toy.folder / f"{name}/checkpoints/last") for name in ("forked", "spawned"))
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
 def test_the_machine_where_all_meet_is_the_last_to_leave(free_port: int) -> None:
@@ -215,7 +240,8 @@ def test_a_process_that_is_killed_ends_the_others(toy: Any) -> None:
     slow = ("--set", "data.seconds=0.02", "--set", "train.length=1000 steps", "--set", "loader.workers=0")
     process = toy.start("toy.yaml", *slow, "--nproc", "2", "--out", "run")
     wait_for_log(toy.folder / "run", process, lines=8)
-    victim = [pid for pid in children(process.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()][-1]
+    family = children(process.pid)
+    victim = [pid for pid in family if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()][-1]
     os.kill(victim, signal.SIGKILL)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
