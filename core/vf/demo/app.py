@@ -61,6 +61,10 @@ class Demo:
         self._lock, self._room = threading.Lock(), threading.BoundedSemaphore(WAITING)
         self._page = index(predictor, name, threshold)
 
+    def close(self, patience: float) -> None:
+        """Wait ``patience`` seconds at most for the image that is being looked at, and look at no other."""
+        self._lock.acquire(timeout=patience)  # for good
+
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer, as WSGI has it."""
         request = Request(environ)

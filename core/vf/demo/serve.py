@@ -18,6 +18,12 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PATIENCE = 60.0
 """Seconds that a connection may say nothing."""
 
+FAREWELL = 10.0
+"""Seconds that the image gets which is being looked at when all ends."""
+_ENDED: list[Demo] = []
+"""Demos until the program ends. A thread that answers must not be the one that frees a model: Python kills such threads
+when it ends, and torch aborts where that happens inside of it."""
+
 
 class _Handler(WSGIRequestHandler):
     timeout = PATIENCE
@@ -73,4 +79,7 @@ def serve(server: BaseWSGIServer, say: Callable[[str], None]) -> None:
     if server.host not in LOOPBACK:
         say("note: whoever reaches this machine can ask the model; nothing asks for a password")
     server.serve_forever()  # until Ctrl-C, which it takes itself
+    app: Demo = server.app  # type: ignore[assignment]
+    app.close(FAREWELL)
+    _ENDED.append(app)
     say("ended")
