@@ -10,6 +10,7 @@ import attrs
 from vf.engine.checkpoint import Weights, read_weights, save_tensors
 from vf.errors import ConfigError, RunError
 from vf.prediction_files import aside
+from vf.protocols import DatasetInfo
 from vf.recipes import Resolved, from_text
 from vf.runs import find_weights
 from vf_ocr.charsets import described
@@ -47,14 +48,11 @@ def joined(detector: str, recogniser: str, out: Path) -> tuple[str, ...]:
     models = [plain[key] if plain["name"] == "spotter" else plain for plain, key in zip(own, KEYS, strict=True)]
     recipe = {**finds.resolved.plain(), "model": {"name": "spotter", **dict(zip(KEYS, models, strict=True))}}
     recipe["metrics"] = [{"name": "hmean"}, {"name": "hmean", "transcription": True}]
-    resolved = resolved_of({**recipe, "augment": [], "callbacks": []}, out)
     tensors = {f"detector.{name}": t for name, t in tensors_below(finds.weights, eye).items()}
     tensors |= {f"recogniser.{name}": t for name, t in tensors_below(reads.weights, mouth).items()}
     classes = reads.weights.info.classes
     info = attrs.evolve(finds.weights.info, classes=classes, notes=(), palette=None, category_ids=())
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with aside(out) as fresh:
-        save_tensors(tensors, fresh, recipe=resolved.yaml(), info=info)
+    write(tensors, recipe, info, out)
     return (
         f"finds  {type(found).__name__}, {finds.path}",
         f"reads  {type(read).__name__}, {reads.path}: {described(classes)}",
@@ -107,8 +105,11 @@ def _check(place: Path, found: Any, reads: Part, read: Any) -> None:
         raise ConfigError(f"{reads.path}: its class {long[0]!r} is no character; expected a model that reads words")
 
 
-def resolved_of(recipe: dict[str, Any], out: Path) -> Resolved:
-    """Resolve what was put together for a file."""
+def write(tensors: dict[str, Any], recipe: dict[str, Any], info: DatasetInfo, out: Path) -> None:
+    """Write a checkpoint with a recipe that was put together, without what changed the training of another model."""
     from vf.yaml12 import dump
 
-    return from_text(dump(recipe), str(out))
+    resolved = from_text(dump({**recipe, "augment": [], "callbacks": []}), str(out))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with aside(out) as fresh:
+        save_tensors(tensors, fresh, recipe=resolved.yaml(), info=info)

@@ -7,12 +7,10 @@ from typing import Any
 
 import attrs
 
-from vf.engine.checkpoint import save_tensors
 from vf.errors import ConfigError
-from vf.prediction_files import aside
 from vf.protocols import DatasetInfo
 from vf_ocr.charsets import CHARSETS, described
-from vf_ocr.spotter.join import Part, check_free, read_part, resolved_of, tensors_below
+from vf_ocr.spotter.join import Part, check_free, read_part, tensors_below, write
 from vf_ocr.spotter_configs import Spotter
 
 
@@ -64,8 +62,5 @@ def _reading(part: Part) -> dict[str, Any]:
 
 def _write(part: Part, key: str, info: DatasetInfo, parts: dict[str, Any], out: Path) -> None:
     plain = part.resolved.plain()
-    recipe = {**plain, **parts, "model": plain["model"][key], "augment": [], "callbacks": []}
-    resolved = resolved_of(recipe, out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with aside(out) as fresh:
-        save_tensors(tensors_below(part.weights, f"{key}."), fresh, recipe=resolved.yaml(), info=info)
+    recipe = {**plain, **parts, "model": plain["model"][key]}
+    write(tensors_below(part.weights, f"{key}."), recipe, info, out)
